@@ -1,0 +1,34 @@
+#include "wirespool/log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+static enum log_level max_level = LOG_INFO;
+static bool journal;
+
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
+void log_use_journal(void)
+{
+	journal = true;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	static const char *const names[] = {"error: ", "warning: ", "", "debug: "};
+	static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"};
+	char text[1024];
+	va_list args;
+
+	if (level > max_level)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* One call per line: lines of several threads do not mix. */
+	(void)fprintf(stderr, "%s%s\n", journal ? priorities[level] : names[level], text);
+}
