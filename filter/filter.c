@@ -1,0 +1,294 @@
+#include "wirespool/filter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pcap/pcap.h>
+
+#include <rte_bpf.h>
+#include <rte_byteorder.h>
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+
+#include "filter_program.h"
+
+enum {
+	TAG_BYTES = 4,
+	TAGS_MAX = 2,         /* looked behind: 802.1Q, and 802.1Q in 802.1ad */
+	OPTIMIZED_MAX = 6000, /* instructions, before it */
+	LINEAR_MAX = 16384,   /* more than any frame has */
+	NO_TAGS = 0, /* no link type has its type field at 0 and the payload right behind it */
+};
+
+/*
+ * The expression, for packets with so many tags left out. What has no native code is run by
+ * libpcap: on another CPU, where the system lets no memory become executable (systemd's
+ * MemoryDenyWriteExecute), when the program is too long for DPDK, or when it had a loop, because
+ * DPDK's verifier takes minutes over one unrolled. DPDK's own interpreter would be one more thing
+ * to be right.
+ */
+struct program {
+	uint64_t (*native)(void *mbuf); /* NULL: interpreted */
+	struct rte_bpf *bpf;
+	struct view view;
+};
+
+struct filter {
+	bool keeps_all;
+	/* Where the type field that may name a tag is, or NO_TAGS: programs[0] for all. */
+	uint32_t type_off;
+	struct program programs[TAGS_MAX + 1];
+	struct bpf_program classic;
+};
+
+static int program_load(struct program *p, const struct bpf_program *classic, struct errbuf *err)
+{
+	struct rte_bpf_prm prm = {
+		.prog_arg =
+			{
+				.type = RTE_BPF_ARG_PTR_MBUF,
+				.size = sizeof(struct rte_mbuf),
+				.buf_size = RTE_MBUF_DEFAULT_BUF_SIZE,
+			},
+	};
+	struct rte_bpf_jit jit = {0};
+	struct ebpf_insn *insns;
+	int r;
+
+	r = program_convert(classic, p->view, &insns, &prm.nb_ins);
+	if (r == -ENOTSUP)
+		return 0;
+	if (r < 0)
+		return fail_with(err, r, "no memory for the filter's program");
+	prm.ins = insns;
+	p->bpf = rte_bpf_load(&prm);
+	free(insns);
+	if (p->bpf == NULL && rte_errno == ENOMEM)
+		return fail_with(err, -ENOMEM, "no memory for the filter's program");
+	if (p->bpf != NULL && rte_bpf_get_jit(p->bpf, &jit) == 0)
+		p->native = jit.func;
+	return 0;
+}
+
+/*
+ * Where the 16 bits of the type are that a tag puts itself in front of, so that leaving out
+ * TAG_BYTES from there on gives the packet without its outermost tag.
+ */
+static uint32_t linktype_type_off(int linktype)
+{
+	switch (linktype) {
+	case DLT_EN10MB:
+		return 12;
+	case DLT_LINUX_SLL:
+		return 14;
+	default:
+		return NO_TAGS;
+	}
+}
+
+/*
+ * libpcap's optimizer takes a time that grows with the cube of the program: 200 hosts 0.4 s,
+ * 1000 hosts 50 s. A program that would hold control up is left as it is: it means the same.
+ * Returns 1 when the program had a loop, else 0 or the error.
+ */
+static int classic_compile(
+	const char *expression, int linktype, struct bpf_program *ret_classic, struct errbuf *err)
+{
+	pcap_t *pcap = pcap_open_dead(linktype, SNAPLEN_MAX);
+	bool optimize;
+	int r;
+
+	if (pcap == NULL)
+		return fail_with(err, -ENOMEM, "no memory to compile the filter '%s'", expression);
+	r = pcap_compile(pcap, ret_classic, expression, 0, PCAP_NETMASK_UNKNOWN);
+	optimize = r == 0 && ret_classic->bf_len <= OPTIMIZED_MAX;
+	if (optimize) {
+		pcap_freecode(ret_classic);
+		r = pcap_compile(pcap, ret_classic, expression, 1, PCAP_NETMASK_UNKNOWN);
+	}
+	if (r != 0)
+		r = fail_with(err, -EINVAL, "filter '%s': %s", expression, pcap_geterr(pcap));
+	pcap_close(pcap);
+	if (r == 0) {
+		r = program_unroll(ret_classic);
+		if (r < 0)
+			(void)fail_with(err, r, "no memory for the filter's program");
+	}
+	return r;
+}
+
+static unsigned int views_count(const struct filter *f)
+{
+	return f->type_off == NO_TAGS ? 1 : TAGS_MAX + 1;
+}
+
+static int filter_load(struct filter *f, unsigned int how, struct errbuf *err)
+{
+	int r;
+
+	for (unsigned int tags = 0; tags < views_count(f); tags++) {
+		struct program *p = &f->programs[tags];
+
+		p->view = (struct view){.at = f->type_off, .size = tags * TAG_BYTES};
+		if ((how & FILTER_INTERPRET) != 0)
+			continue;
+		r = program_load(p, &f->classic, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool classic_keeps_all(const struct bpf_program *classic)
+{
+	const struct bpf_insn *first = classic->bf_insns;
+
+	return classic->bf_len == 1 && first->code == (BPF_RET | BPF_K) && first->k != 0;
+}
+
+int filter_compile_how(const char *expression, int linktype, unsigned int how,
+	struct filter **ret_filter, struct errbuf *err)
+{
+	struct filter *f;
+	int r;
+
+	f = calloc(1, sizeof(*f));
+	if (f == NULL)
+		return fail_with(err, -ENOMEM, "no memory for a filter");
+	if (expression == NULL || expression[0] == '\0') {
+		f->keeps_all = true;
+		*ret_filter = f;
+		return 0;
+	}
+	r = classic_compile(expression, linktype, &f->classic, err);
+	if (r < 0)
+		goto free_filter;
+	if (r == 1)
+		how |= FILTER_INTERPRET;
+	f->keeps_all = classic_keeps_all(&f->classic);
+	f->type_off = linktype_type_off(linktype);
+	if ((how & FILTER_LITERAL) != 0 ||
+		(f->type_off != NO_TAGS && program_names_vlan(&f->classic, f->type_off)))
+		f->type_off = NO_TAGS;
+	r = 0;
+	if (!f->keeps_all)
+		r = filter_load(f, how, err);
+	if (r < 0)
+		goto free_filter;
+	*ret_filter = f;
+	return 0;
+free_filter:
+	filter_free(f);
+	return r;
+}
+
+int filter_compile(
+	const char *expression, int linktype, struct filter **ret_filter, struct errbuf *err)
+{
+	return filter_compile_how(expression, linktype, 0, ret_filter, err);
+}
+
+void filter_free(struct filter *f)
+{
+	if (f == NULL)
+		return;
+	for (unsigned int tags = 0; tags <= TAGS_MAX; tags++)
+		rte_bpf_destroy(f->programs[tags].bpf);
+	pcap_freecode(&f->classic);
+	free(f);
+}
+
+bool filter_keeps_all(const struct filter *f)
+{
+	return f->keeps_all;
+}
+
+const char *filter_engine(const struct filter *f)
+{
+	if (f->keeps_all)
+		return "none";
+	for (unsigned int tags = 0; tags < views_count(f); tags++)
+		if (f->programs[tags].native == NULL)
+			return "interpreter";
+	return "jit";
+}
+
+static bool is_tag(const struct rte_mbuf *m, uint32_t off)
+{
+	rte_be16_t buf, type;
+	const void *p = rte_pktmbuf_read(m, off, sizeof(buf), &buf);
+
+	if (p == NULL)
+		return false;
+	memcpy(&type, p, sizeof(type));
+	return type == RTE_BE16(0x8100) || type == RTE_BE16(0x88a8) || type == RTE_BE16(0x9100);
+}
+
+static inline unsigned int tags_count(const struct rte_mbuf *m, uint32_t type_off)
+{
+	if (!is_tag(m, type_off))
+		return 0;
+	return is_tag(m, type_off + TAG_BYTES) ? 2 : 1;
+}
+
+static uint32_t gather(const struct rte_mbuf *m, uint32_t off, uint32_t len, uint8_t *buf)
+{
+	const void *p = rte_pktmbuf_read(m, off, len, buf);
+
+	if (p != buf && len > 0)
+		memcpy(buf, p, len);
+	return len;
+}
+
+/*
+ * The packet as view shows it, in one piece, and never more than LINEAR_MAX of what is not in one
+ * already: where it is, or copied to buf. Only the interpreter needs this.
+ */
+static const uint8_t *linearize(
+	const struct rte_mbuf *m, struct view view, uint8_t *buf, uint32_t *ret_len)
+{
+	uint32_t behind = view.at + view.size, len = m->pkt_len;
+
+	if (view.size == 0 && m->data_len == len) {
+		*ret_len = len;
+		return rte_pktmbuf_mtod(m, const uint8_t *);
+	}
+	if (view.size == 0) {
+		*ret_len = gather(m, 0, RTE_MIN(len, (uint32_t)LINEAR_MAX), buf);
+		return buf;
+	}
+	*ret_len = gather(m, 0, view.at, buf);
+	if (len > behind) /* else the tag itself is cut short */
+		*ret_len += gather(
+			m, behind, RTE_MIN(len - behind, LINEAR_MAX - view.at), buf + view.at);
+	return buf;
+}
+
+static __rte_noinline bool program_interpret(
+	const struct program *p, const struct bpf_program *classic, const struct rte_mbuf *m)
+{
+	uint8_t buf[LINEAR_MAX];
+	uint32_t len;
+	const uint8_t *data = linearize(m, p->view, buf, &len);
+
+	return bpf_filter(classic->bf_insns, data, m->pkt_len, len) != 0;
+}
+
+uint64_t filter_match(const struct filter *f, struct rte_mbuf *const pkts[], unsigned int count)
+{
+	uint64_t keep = 0;
+
+	if (f->keeps_all)
+		return count < FILTER_BURST ? (1ULL << count) - 1 : UINT64_MAX;
+	for (unsigned int i = 0; i < count; i++) {
+		struct rte_mbuf *m = pkts[i];
+		unsigned int tags = f->type_off == NO_TAGS ? 0 : tags_count(m, f->type_off);
+		const struct program *p = &f->programs[tags];
+		bool kept = p->native != NULL ? p->native(m) != 0
+					      : program_interpret(p, &f->classic, m);
+
+		keep |= (uint64_t)kept << i;
+	}
+	return keep;
+}

@@ -1,0 +1,69 @@
+#pragma once
+/*
+ * Program: from libpcap's classic BPF to the eBPF that DPDK runs. Private to filter/.
+ *
+ * The conversion is our own and not rte_bpf_convert(), because DPDK 22.11 runs what that
+ * makes differently from libpcap, and not always safely (tests/unit/test_filter.c holds each):
+ *  - it takes A for X in "ldb [x + k]" and "ld [x + k]", so that "tcp[tcpflags] & tcp-syn != 0"
+ *    looks at the wrong byte;
+ *  - its x86 JIT writes "test reg, imm" with a one-byte immediate that the CPU does not have, so
+ *    that "ether[0] & 2 != 0" is broken machine code;
+ *  - a load at an offset that the packet's own bytes make, as in "ether[ip[16:4]:4]", is checked
+ *    by a sum that wraps, so that a foreign packet makes it read far outside and crash;
+ *  - a shift by a register of 32 or more gives 0 in libpcap, and something else there;
+ *  - it allocates in DPDK's heap, so that no filter could be compiled before EAL is up.
+ * What is converted here uses the instructions only that the JIT has right, with a check of
+ * our own before each load whose offset is not a constant.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wirespool/errbuf.h"
+#include "wirespool/filter.h"
+
+struct bpf_program;
+struct ebpf_insn;
+
+/*
+ * A view of a packet with bytes left out: size bytes from offset at on are not there for the
+ * program, what follows has moved up. So a frame is seen without its VLAN tags, and no byte is
+ * copied. The length that "len", "less" and "greater" compare stays that of the packet.
+ */
+struct view {
+	uint32_t at;
+	uint32_t size; /* 0: the packet as it is */
+};
+
+/*
+ * "protochain" makes libpcap jump back, for each header of a chain; and what it makes follows an
+ * IPv4 authentication header to where the packet says, which can be that header again, so that
+ * a foreign packet holds up whoever runs it, for ever. After this program has no loop: it is
+ * there 32 times, each jump back goes on in the next, and a chain that is longer is rejected.
+ * Returns 1 when there was a loop, 0 when there was none, or -ENOMEM.
+ */
+int program_unroll(struct bpf_program *program);
+
+/*
+ * Converts program for packets seen through view. *ret_insns is the caller's, to be freed with
+ * free(). Returns 0, -ENOMEM, or -ENOTSUP for a program that DPDK cannot run: with a jump
+ * back or one too far, or with an instruction that is not known.
+ */
+int program_convert(const struct bpf_program *program, struct view view,
+	struct ebpf_insn **ret_insns, uint32_t *ret_count);
+
+/*
+ * True when program compares the 16 bits at type_off with a VLAN's type (802.1Q, 802.1ad, the
+ * older 0x9100): the expression speaks of tags itself, with "vlan" or in its own arithmetic.
+ */
+bool program_names_vlan(const struct bpf_program *program, uint32_t type_off);
+
+enum filter_how {
+	FILTER_LITERAL = 1,   /* tcpdump's meaning: tags are not looked behind */
+	FILTER_INTERPRET = 2, /* no native code: libpcap's own interpreter */
+};
+
+/* filter_compile() with a choice, for tests and the benchmark. */
+int filter_compile_how(const char *expression, int linktype, unsigned int how,
+	struct filter **ret_filter, struct errbuf *err);
