@@ -1,0 +1,482 @@
+/*
+ * Any DPDK device: a NIC by PCI address, a kernel interface by AF_XDP, a virtual
+ * device in EAL's own words.
+ */
+#include "source.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_flow.h>
+#include <rte_malloc.h>
+#include <rte_pci.h>
+
+#include "wirespool/pcapng.h"
+
+static const char XDP_PREFIX[] = "af_xdp:";
+static const char VDEV_PREFIX[] = "vdev:";
+enum { DLT_ETHERNET = 1, RSS_KEY_MAX = 64, LINK_OVERHEAD = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN };
+
+struct ethdev {
+	uint16_t port_id;
+	bool probed; /* by us: to be removed by us */
+	struct ethdev_queue {
+		uint16_t port_id;
+		uint16_t queue_id;
+		struct source_queue *counters;
+	} queues[SOURCE_QUEUES_MAX];
+};
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_pci(const char *device)
+{
+	struct rte_pci_addr pci;
+
+	return rte_pci_addr_parse(device, &pci) == 0;
+}
+
+static bool ethdev_claims(const char *device)
+{
+	return is_pci(device) || has_prefix(device, XDP_PREFIX) || has_prefix(device, VDEV_PREFIX);
+}
+
+/* The interface of "af_xdp:eth0[,option...]"; false when it is empty or too long. */
+static bool xdp_interface(const char *device, char ret[IF_NAMESIZE])
+{
+	const char *text = device + strlen(XDP_PREFIX);
+	size_t len = strcspn(text, ",");
+
+	if (len == 0 || len >= IF_NAMESIZE)
+		return false;
+	memcpy(ret, text, len);
+	ret[len] = '\0';
+	return true;
+}
+
+static int ethdev_check(const char *device, struct errbuf *err)
+{
+	char interface[IF_NAMESIZE];
+
+	if (has_prefix(device, XDP_PREFIX)) {
+		if (!xdp_interface(device, interface))
+			return fail_with(err, -EINVAL,
+				"'%s': af_xdp: needs an interface, as in af_xdp:eth0", device);
+		if (if_nametoindex(interface) == 0)
+			return fail_with(err, -ENODEV, "'%s': there is no interface '%s'", device,
+				interface);
+	}
+	if (has_prefix(device, VDEV_PREFIX) && !has_prefix(device, "vdev:net_"))
+		return fail_with(err, -EINVAL,
+			"'%s': vdev: needs a DPDK device, as in vdev:net_null0", device);
+	return 0;
+}
+
+static unsigned int ethdev_mbuf_room(const char *device)
+{
+	(void)device;
+	return 0;
+}
+
+static int ethdev_socket_id(const char *device)
+{
+	char path[128];
+	int node = -1;
+	FILE *f;
+
+	if (!is_pci(device))
+		return -1;
+	(void)snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/numa_node", device);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return -1;
+	if (fscanf(f, "%d", &node) != 1)
+		node = -1;
+	(void)fclose(f);
+	return node;
+}
+
+/* What rte_dev_probe() takes for the device, and the name its port will have. */
+static void probe_text(const struct source_options *o, char *text, size_t size, char *name)
+{
+	char interface[IF_NAMESIZE];
+
+	if (has_prefix(o->device, XDP_PREFIX)) {
+		(void)xdp_interface(o->device, interface);
+		(void)snprintf(name, RTE_ETH_NAME_MAX_LEN, "net_af_xdp_%s", interface);
+		(void)snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=%u%s", name,
+			interface, o->queues, strchrnul(o->device, ','));
+		return;
+	}
+	if (has_prefix(o->device, VDEV_PREFIX))
+		(void)snprintf(text, size, "%s", o->device + strlen(VDEV_PREFIX));
+	else
+		(void)snprintf(text, size, "%s", o->device);
+	(void)snprintf(name, RTE_ETH_NAME_MAX_LEN, "%.*s", (int)strcspn(text, ","), text);
+}
+
+static int find_device(struct ethdev *e, const struct source_options *o, struct errbuf *err)
+{
+	char text[512], name[RTE_ETH_NAME_MAX_LEN];
+	int r;
+
+	probe_text(o, text, sizeof(text), name);
+	if (rte_eth_dev_get_port_by_name(name, &e->port_id) == 0) {
+		if (!is_pci(o->device))
+			return fail_with(err, -EBUSY, "device '%s' is in use already", o->device);
+		return 0;
+	}
+	if (is_pci(o->device))
+		return fail_with(err, -ENODEV,
+			"no DPDK driver has '%s': is it there, and bound to vfio-pci? "
+			"(dpdk-devbind.py --status)",
+			o->device);
+	r = rte_dev_probe(text);
+	if (r < 0)
+		return fail_with(err, r, "DPDK cannot make '%s': %s", o->device, strerror(-r));
+	e->probed = true;
+	if (rte_eth_dev_get_port_by_name(name, &e->port_id) != 0)
+		return fail_with(
+			err, -ENODEV, "DPDK made '%s' but it is no network device", o->device);
+	return 0;
+}
+
+/*
+ * Both directions of a flow on one queue: a Toeplitz key of one repeated 16-bit word hashes (a, b) as
+ * (b, a), see Woo and Park, "Scalable TCP session monitoring with symmetric receive-side scaling", 2012.
+ */
+static void set_rss(struct source *s, struct rte_eth_conf *conf,
+	const struct rte_eth_dev_info *info, unsigned int queues)
+{
+	static uint8_t key[RSS_KEY_MAX];
+	const uint64_t wanted =
+		RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
+
+	if (queues == 1)
+		return;
+	for (size_t i = 0; i < sizeof(key); i += 2) {
+		key[i] = 0x6d;
+		key[i + 1] = 0x5a;
+	}
+	conf->rx_adv_conf.rss_conf.rss_hf = wanted & info->flow_type_rss_offloads;
+	if (conf->rx_adv_conf.rss_conf.rss_hf == 0) {
+		source_warn(
+			s, "%s cannot spread flows over its %u queues (no RSS)", s->driver, queues);
+		return;
+	}
+	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	if (info->hash_key_size == 0 || info->hash_key_size > RSS_KEY_MAX) {
+		source_warn(s,
+			"%s takes no RSS key: the two directions of a flow may come on different "
+			"queues",
+			s->driver);
+		return;
+	}
+	conf->rx_adv_conf.rss_conf.rss_key = key;
+	conf->rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
+}
+
+/* Drivers whose hash takes source and destination from places that no key makes equal. */
+static bool needs_symmetric_rule(const char *driver)
+{
+	static const char *const names[] = {"net_i40e", "net_ice", "net_iavf"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(driver, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool add_symmetric_rule(
+	uint16_t port_id, enum rte_flow_item_type l3, enum rte_flow_item_type l4, uint64_t types)
+{
+	struct rte_flow_attr attr = {.ingress = 1};
+	struct rte_flow_item pattern[] = {{.type = RTE_FLOW_ITEM_TYPE_ETH}, {.type = l3},
+		{.type = l4}, {.type = RTE_FLOW_ITEM_TYPE_END}};
+	struct rte_flow_action_rss rss = {
+		.func = RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ,
+		.types = types,
+	};
+	struct rte_flow_action actions[] = {{.type = RTE_FLOW_ACTION_TYPE_RSS, .conf = &rss},
+		{.type = RTE_FLOW_ACTION_TYPE_END}};
+	struct rte_flow_error error;
+
+	return rte_flow_create(port_id, &attr, pattern, actions, &error) != NULL;
+}
+
+static void set_symmetric_mode(struct source *s, uint16_t port_id, uint64_t rss_hf)
+{
+	static const struct {
+		enum rte_flow_item_type l3, l4;
+		uint64_t types;
+	} rules[] = {
+		{RTE_FLOW_ITEM_TYPE_IPV4, RTE_FLOW_ITEM_TYPE_TCP, RTE_ETH_RSS_NONFRAG_IPV4_TCP},
+		{RTE_FLOW_ITEM_TYPE_IPV4, RTE_FLOW_ITEM_TYPE_UDP, RTE_ETH_RSS_NONFRAG_IPV4_UDP},
+		{RTE_FLOW_ITEM_TYPE_IPV6, RTE_FLOW_ITEM_TYPE_TCP, RTE_ETH_RSS_NONFRAG_IPV6_TCP},
+		{RTE_FLOW_ITEM_TYPE_IPV6, RTE_FLOW_ITEM_TYPE_UDP, RTE_ETH_RSS_NONFRAG_IPV6_UDP},
+		{RTE_FLOW_ITEM_TYPE_IPV4, RTE_FLOW_ITEM_TYPE_VOID, RTE_ETH_RSS_IPV4},
+		{RTE_FLOW_ITEM_TYPE_IPV6, RTE_FLOW_ITEM_TYPE_VOID, RTE_ETH_RSS_IPV6},
+	};
+	unsigned int taken = 0;
+
+	if (!needs_symmetric_rule(s->driver))
+		return;
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if ((rules[i].types & rss_hf) != 0 &&
+			add_symmetric_rule(port_id, rules[i].l3, rules[i].l4, rules[i].types))
+			taken++;
+	if (taken == 0)
+		source_warn(s,
+			"%s refused its symmetric hash: the two directions of a flow may come on "
+			"different queues",
+			s->driver);
+}
+
+static void set_frame_bytes(struct source *s, struct rte_eth_conf *conf,
+	const struct rte_eth_dev_info *info, const struct source_options *o)
+{
+	uint32_t mtu = o->frame_bytes - LINK_OVERHEAD;
+	uint32_t room = rte_pktmbuf_data_room_size(o->pools[0]) - RTE_PKTMBUF_HEADROOM;
+
+	if (info->max_mtu != 0 && mtu > info->max_mtu) {
+		mtu = info->max_mtu;
+		source_warn(s, "%s takes frames of up to %u bytes, not %u", s->driver,
+			mtu + LINK_OVERHEAD, o->frame_bytes);
+	}
+	if (mtu < info->min_mtu)
+		mtu = info->min_mtu;
+	conf->rxmode.mtu = mtu;
+	if (mtu + LINK_OVERHEAD <= room)
+		return;
+	if (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) {
+		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	} else if (info->max_rx_pktlen != 0 && info->max_rx_pktlen <= room) {
+		conf->rxmode.mtu = info->max_rx_pktlen - LINK_OVERHEAD;
+	}
+}
+
+static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_dev_info *info,
+	const struct source_options *o, struct errbuf *err)
+{
+	uint16_t rx_desc = (uint16_t)RTE_MIN(o->descriptors, (uint32_t)UINT16_MAX);
+	uint16_t tx_desc = 512;
+	struct rte_eth_rxconf rxconf = info->default_rxconf;
+	int r;
+
+	r = rte_eth_dev_adjust_nb_rx_tx_desc(e->port_id, &rx_desc, &tx_desc);
+	if (r < 0)
+		return fail_with(
+			err, r, "%s: %u descriptors: %s", o->device, o->descriptors, strerror(-r));
+	if (rx_desc < o->descriptors)
+		source_warn(
+			s, "%s allows %u descriptors, not %u", s->driver, rx_desc, o->descriptors);
+	s->descriptors = rx_desc;
+	/* One queue that nobody empties must not stop the others. */
+	rxconf.rx_drop_en = 1;
+	for (uint16_t q = 0; q < o->queues; q++) {
+		r = rte_eth_rx_queue_setup(
+			e->port_id, q, rx_desc, (unsigned int)o->socket_id, &rxconf, o->pools[q]);
+		if (r == -EINVAL && rxconf.rx_drop_en) {
+			rxconf.rx_drop_en = 0;
+			source_warn(s, "%s refuses drop_en: a full queue may hold up the others",
+				s->driver);
+			r = rte_eth_rx_queue_setup(e->port_id, q, rx_desc,
+				(unsigned int)o->socket_id, &rxconf, o->pools[q]);
+		}
+		if (r < 0)
+			return fail_with(err, r,
+				"%s: cannot set up rx queue %u with %u descriptors: %s", o->device,
+				q, rx_desc, strerror(-r));
+	}
+	/* We never send, but some drivers (vmxnet3) do not start without a tx queue. */
+	if (info->max_tx_queues == 0)
+		return 0;
+	r = rte_eth_tx_queue_setup(e->port_id, 0, tx_desc, (unsigned int)o->socket_id, NULL);
+	if (r < 0)
+		return fail_with(
+			err, r, "%s: cannot set up a tx queue: %s", o->device, strerror(-r));
+	return 0;
+}
+
+static int configure(struct ethdev *e, struct source *s, const struct rte_eth_dev_info *info,
+	const struct source_options *o, struct errbuf *err)
+{
+	struct rte_eth_conf conf = {0};
+	uint16_t tx_queues = info->max_tx_queues > 0 ? 1 : 0;
+	int r;
+
+	if (o->queues > info->max_rx_queues)
+		return fail_with(err, -EINVAL, "%s: %u lcores given, but it has %u rx queues",
+			o->device, o->queues, info->max_rx_queues);
+	set_rss(s, &conf, info, o->queues);
+	set_frame_bytes(s, &conf, info, o);
+	r = rte_eth_dev_configure(e->port_id, (uint16_t)o->queues, tx_queues, &conf);
+	if (r < 0 && conf.rx_adv_conf.rss_conf.rss_key != NULL) {
+		conf.rx_adv_conf.rss_conf.rss_key = NULL;
+		conf.rx_adv_conf.rss_conf.rss_key_len = 0;
+		r = rte_eth_dev_configure(e->port_id, (uint16_t)o->queues, tx_queues, &conf);
+		if (r == 0)
+			source_warn(s,
+				"%s refused the symmetric RSS key: the two directions of a flow "
+				"may "
+				"come on different queues",
+				s->driver);
+	}
+	if (r < 0)
+		return fail_with(err, r, "%s: cannot configure %u queues, frames to %u bytes: %s",
+			o->device, o->queues, o->frame_bytes, strerror(-r));
+	r = set_queues(e, s, info, o, err);
+	if (r < 0)
+		return r;
+	r = rte_eth_dev_start(e->port_id);
+	if (r < 0)
+		return fail_with(err, r, "%s: cannot start: %s", o->device, strerror(-r));
+	if (o->queues > 1)
+		set_symmetric_mode(s, e->port_id, conf.rx_adv_conf.rss_conf.rss_hf);
+	return 0;
+}
+
+static void set_promiscuous(struct ethdev *e, struct source *s, bool on)
+{
+	int r = on ? rte_eth_promiscuous_enable(e->port_id)
+		   : rte_eth_promiscuous_disable(e->port_id);
+
+	if (r < 0 && on && r != -ENOTSUP)
+		source_warn(s, "%s refused promiscuous mode: %s", s->driver, strerror(-r));
+}
+
+static void ethdev_close(struct source *s)
+{
+	struct ethdev *e = s->state;
+	struct rte_eth_dev_info info;
+
+	(void)rte_eth_dev_stop(e->port_id);
+	if (rte_eth_dev_info_get(e->port_id, &info) == 0 && e->probed)
+		(void)rte_dev_remove(info.device); /* closes the port as well */
+	else
+		(void)rte_eth_dev_close(e->port_id);
+	rte_free(e);
+}
+
+static int ethdev_open(struct source *s, const struct source_options *o, struct errbuf *err)
+{
+	struct rte_eth_dev_info info;
+	struct rte_ether_addr mac;
+	struct ethdev *e;
+	int r;
+
+	e = rte_zmalloc_socket("ethdev", sizeof(*e), RTE_CACHE_LINE_SIZE, o->socket_id);
+	if (e == NULL)
+		return fail_with(err, -ENOMEM, "%s: no memory", o->device);
+	r = find_device(e, o, err);
+	if (r < 0) {
+		rte_free(e);
+		return r;
+	}
+	s->state = e;
+	r = rte_eth_dev_info_get(e->port_id, &info);
+	if (r < 0) {
+		(void)fail_with(err, r, "%s: DPDK cannot describe it: %s", o->device, strerror(-r));
+		goto close_device;
+	}
+	(void)snprintf(s->driver, sizeof(s->driver), "%s", info.driver_name);
+	r = configure(e, s, &info, o, err);
+	if (r < 0)
+		goto close_device;
+	set_promiscuous(e, s, o->promiscuous);
+	if (rte_eth_macaddr_get(e->port_id, &mac) == 0) {
+		memcpy(s->mac, mac.addr_bytes, sizeof(s->mac));
+		s->has_mac = true;
+	}
+	for (unsigned int q = 0; q < o->queues; q++) {
+		e->queues[q] = (struct ethdev_queue){e->port_id, (uint16_t)q, &s->queues[q]};
+		s->queues[q].state = &e->queues[q];
+	}
+	s->queue_count = o->queues;
+	s->clock = "tsc";
+	s->linktype = DLT_ETHERNET;
+	s->flags = EPB_FLAG_INBOUND;
+	s->busy_poll = true;
+	return 0;
+close_device:
+	ethdev_close(s);
+	return r;
+}
+
+/* Puts back the tags that the NIC took out of the frame, so that lengths and filters see them. */
+static uint16_t restore_tags(struct source_queue *counters, struct rte_mbuf *pkts[], uint16_t n)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+
+		if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 && rte_vlan_insert(&m) != 0) {
+			rte_pktmbuf_free(m);
+			counter_add(&counters->error_pkts, 1);
+			continue;
+		}
+		pkts[kept++] = m;
+	}
+	return kept;
+}
+
+static uint16_t ethdev_receive(struct source_queue *q, struct burst *b)
+{
+	const struct ethdev_queue *eq = q->state;
+	uint16_t n = rte_eth_rx_burst(eq->port_id, eq->queue_id, b->pkts, BURST_PKTS);
+	uint64_t flags = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		flags |= b->pkts[i]->ol_flags;
+	if (unlikely((flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0))
+		n = restore_tags(q, b->pkts, n);
+	return n;
+}
+
+static void ethdev_counts(struct source *s, struct source_counts *ret)
+{
+	const struct ethdev *e = s->state;
+	struct rte_eth_stats stats;
+
+	for (unsigned int q = 0; q < s->queue_count; q++)
+		ret->error_pkts += counter_get(&s->queues[q].error_pkts);
+	if (rte_eth_stats_get(e->port_id, &stats) != 0)
+		return;
+	ret->missed_pkts = stats.imissed;
+	ret->no_mbuf_pkts = stats.rx_nombuf;
+	ret->error_pkts += stats.ierrors;
+}
+
+static void ethdev_link(struct source *s, bool *ret_up, uint64_t *ret_bps)
+{
+	const struct ethdev *e = s->state;
+	struct rte_eth_link link;
+
+	if (rte_eth_link_get_nowait(e->port_id, &link) != 0)
+		return;
+	*ret_up = link.link_status == RTE_ETH_LINK_UP;
+	*ret_bps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed * 1000000ULL;
+}
+
+const struct source_class ethdev_class = {
+	.claims = ethdev_claims,
+	.check = ethdev_check,
+	.mbuf_room = ethdev_mbuf_room,
+	.socket_id = ethdev_socket_id,
+	.open = ethdev_open,
+	.close = ethdev_close,
+	.receive = ethdev_receive,
+	.counts = ethdev_counts,
+	.link = ethdev_link,
+};

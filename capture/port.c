@@ -1,0 +1,351 @@
+#include "port.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+#include <rte_mempool.h>
+
+#include "wirespool/log.h"
+#include "wirespool/units.h"
+
+enum { POOL_CACHE = 512, MBUF_ROOM = 2048 };
+
+struct port *all_ports;
+static struct rx_queue *queue_slots[RX_QUEUES_MAX];
+
+static const struct source_class *const CLASSES[] = {
+	&gen_class, &replay_class, &ethdev_class, &afpacket_class};
+
+static const struct source_class *class_of(const char *device)
+{
+	for (size_t i = 0; i < sizeof(CLASSES) / sizeof(CLASSES[0]); i++)
+		if (CLASSES[i]->claims(device))
+			return CLASSES[i];
+	return NULL;
+}
+
+static int unknown_device(const char *device, struct errbuf *err)
+{
+	return fail_with(err, -EINVAL,
+		"'%s' is no device: it must be a PCI address (0000:3b:00.0), an interface (eth0), "
+		"af_xdp:IFACE, pcap:FILE, gen:OPTIONS or vdev:net_...",
+		device);
+}
+
+int device_check(const char *device, struct errbuf *err)
+{
+	const struct source_class *class = class_of(device);
+
+	return class == NULL ? unknown_device(device, err) : class->check(device, err);
+}
+
+void source_warn(struct source *s, const char *format, ...)
+{
+	va_list args;
+
+	for (unsigned int i = 0; i < PORT_WARNINGS_MAX; i++) {
+		if (s->warnings[i][0] != '\0')
+			continue;
+		va_start(args, format);
+		(void)vsnprintf(s->warnings[i], sizeof(s->warnings[i]), format, args);
+		va_end(args);
+		return;
+	}
+}
+
+/*
+ * mbufs live from the device's descriptors to the far end of a ring: enough for both, for the
+ * bursts on the way and for what mempool caches keep.
+ */
+unsigned int port_mbufs(uint32_t descriptors, uint32_t ring_slots)
+{
+	return descriptors + 2 * ring_slots + 2 * POOL_CACHE + 2 * BURST_PKTS;
+}
+
+static int make_pools(struct port *p, const struct port_options *o, struct errbuf *err)
+{
+	unsigned int room = p->source.class->mbuf_room(o->device);
+	unsigned int mbufs = port_mbufs(o->descriptors, o->ring_slots);
+	static unsigned int serial; /* DPDK wants names that no pool had before */
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	if (room == 0)
+		room = MBUF_ROOM;
+	for (unsigned int q = 0; q < o->cpu_count; q++) {
+		(void)snprintf(name, sizeof(name), "rx-pool-%u", serial++);
+		p->pools[q] = rte_pktmbuf_pool_create(name, mbufs, POOL_CACHE, 0,
+			(uint16_t)(room + RTE_PKTMBUF_HEADROOM), p->socket_id);
+		if (p->pools[q] == NULL)
+			return fail_with(err, -ENOMEM,
+				"port '%s' queue %u: no memory for %u mbufs of %u bytes: %s",
+				o->name, q, mbufs, room, rte_strerror(rte_errno));
+	}
+	return 0;
+}
+
+static void free_pools(struct port *p)
+{
+	for (unsigned int q = 0; q < SOURCE_QUEUES_MAX; q++)
+		rte_mempool_free(p->pools[q]);
+}
+
+static int claim_slot(struct rx_queue *q)
+{
+	for (unsigned int i = 0; i < RX_QUEUES_MAX; i++) {
+		if (queue_slots[i] != NULL)
+			continue;
+		queue_slots[i] = q;
+		q->index = i;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static int start_queue(struct port *p, unsigned int i, int cpu, struct errbuf *err)
+{
+	struct rx_queue *q =
+		rte_zmalloc_socket("rx_queue", sizeof(*q), RTE_CACHE_LINE_SIZE, p->socket_id);
+	int r;
+
+	if (q == NULL)
+		return fail_with(err, -ENOMEM, "port '%s': no memory for queue %u", p->name, i);
+	q->port = p;
+	q->class = p->source.class;
+	q->source = &p->source.queues[i];
+	q->of = &p->source;
+	q->cpu = cpu;
+	r = claim_slot(q);
+	if (r < 0) {
+		rte_free(q);
+		return fail_with(
+			err, r, "port '%s': more than %d rx queues in all", p->name, RX_QUEUES_MAX);
+	}
+	r = rx_queue_start(q, err);
+	if (r < 0) {
+		queue_slots[q->index] = NULL;
+		rte_free(q);
+		return r;
+	}
+	p->queues[p->queue_count++] = q;
+	return 0;
+}
+
+static void stop_queues(struct port *p)
+{
+	while (p->queue_count > 0) {
+		struct rx_queue *q = p->queues[--p->queue_count];
+
+		rx_queue_stop(q);
+		queue_slots[q->index] = NULL;
+		rte_free(q);
+	}
+}
+
+static int open_source(struct port *p, const struct port_options *o, struct errbuf *err)
+{
+	struct source_options so = {
+		.name = o->name,
+		.device = o->device,
+		.queues = o->cpu_count,
+		.descriptors = o->descriptors,
+		.frame_bytes = o->frame_bytes,
+		.promiscuous = o->promiscuous,
+		.socket_id = p->socket_id,
+		.pools = p->pools,
+	};
+
+	return p->source.class->open(&p->source, &so, err);
+}
+
+static int check_options(const struct port_options *o, struct errbuf *err)
+{
+	if (o->cpu_count == 0 || o->cpu_count > PORT_LCORES_MAX)
+		return fail_with(err, -EINVAL, "port '%s': lcores must be 1..%d, got %u", o->name,
+			PORT_LCORES_MAX, o->cpu_count);
+	if (o->ring_slots < 2 * BURST_PKTS || (o->ring_slots & (o->ring_slots - 1)) != 0)
+		return fail_with(err, -EINVAL,
+			"port '%s': ring slots must be a power of two, at least %d, got %u",
+			o->name, 2 * BURST_PKTS, o->ring_slots);
+	for (const struct port *p = all_ports; p != NULL; p = p->next)
+		if (strcmp(p->device, o->device) == 0 && strncmp(o->device, "gen:", 4) != 0 &&
+			strncmp(o->device, "pcap:", 5) != 0)
+			return fail_with(err, -EBUSY,
+				"device '%s' of port '%s' is port '%s' already", o->device, o->name,
+				p->name);
+	return 0;
+}
+
+int port_open(const struct port_options *options, struct port **ret_port, struct errbuf *err)
+{
+	struct port *p;
+	int r;
+
+	r = check_options(options, err);
+	if (r < 0)
+		return r;
+	r = device_check(options->device, err);
+	if (r < 0)
+		return r;
+	p = rte_zmalloc("port", sizeof(*p), RTE_CACHE_LINE_SIZE);
+	if (p == NULL)
+		return fail_with(err, -ENOMEM, "port '%s': no memory", options->name);
+	(void)snprintf(p->name, sizeof(p->name), "%s", options->name);
+	(void)snprintf(p->device, sizeof(p->device), "%s", options->device);
+	p->source.class = class_of(options->device);
+	p->ring_slots = options->ring_slots;
+	p->socket_id = p->source.class->socket_id(options->device);
+	if (p->socket_id < 0)
+		p->socket_id = SOCKET_ID_ANY;
+	p->was_up = true;
+	r = make_pools(p, options, err);
+	if (r < 0)
+		goto free_port;
+	r = open_source(p, options, err);
+	if (r < 0)
+		goto free_port;
+	for (unsigned int i = 0; i < options->cpu_count; i++) {
+		r = start_queue(p, i, options->cpus[i], err);
+		if (r < 0)
+			goto stop_port;
+	}
+	p->next = all_ports;
+	all_ports = p;
+	port_refresh(p);
+	*ret_port = p;
+	return 0;
+stop_port:
+	stop_queues(p);
+	p->source.class->close(&p->source);
+free_port:
+	free_pools(p);
+	rte_free(p);
+	return r;
+}
+
+void port_close(struct port *p)
+{
+	struct port **at = &all_ports;
+
+	if (p == NULL)
+		return;
+	while (*at != NULL && *at != p)
+		at = &(*at)->next;
+	if (*at == p)
+		*at = p->next;
+	stop_queues(p);
+	p->source.class->close(&p->source);
+	free_pools(p);
+	rte_free(p);
+}
+
+void port_get_info(const struct port *p, struct port_info *ret)
+{
+	const struct source *s = &p->source;
+	unsigned int i;
+
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->name, p->name, sizeof(ret->name));
+	memcpy(ret->device, p->device, sizeof(ret->device));
+	memcpy(ret->driver, s->driver, sizeof(ret->driver));
+	ret->clock = s->clock;
+	memcpy(ret->mac, s->mac, sizeof(ret->mac));
+	ret->has_mac = s->has_mac;
+	ret->link_up = p->was_up;
+	ret->link_bps = p->link_bps;
+	ret->linktype = s->linktype;
+	ret->socket_id = p->socket_id;
+	ret->queues = p->queue_count;
+	ret->descriptors = s->descriptors;
+	ret->patient = s->patient;
+	ret->ended = true;
+	for (i = 0; i < p->queue_count; i++)
+		if (!atomic_load_explicit(&p->queues[i]->ended, memory_order_acquire))
+			ret->ended = false;
+	for (i = 0; i < PORT_WARNINGS_MAX; i++)
+		ret->warnings[i] = s->warnings[i][0] != '\0' ? s->warnings[i] : NULL;
+}
+
+/* What the device lost since it was looked at last; counted only while a run is live on the port. */
+static void settle_losses(struct port *p)
+{
+	struct source_counts now = {0};
+
+	p->source.class->counts(&p->source, &now);
+	if (p->live) {
+		p->ledger.nic_missed_pkts += now.missed_pkts - p->seen.missed_pkts;
+		p->ledger.nic_no_mbuf_pkts += now.no_mbuf_pkts - p->seen.no_mbuf_pkts;
+		p->ledger.nic_error_pkts += now.error_pkts - p->seen.error_pkts;
+		counter_set(&p->nic_lost, port_ledger_lost(&p->ledger));
+	}
+	p->seen = now;
+}
+
+void port_set_live(struct port *p, bool live)
+{
+	if (p->live == live)
+		return;
+	settle_losses(p);
+	p->live = live;
+}
+
+void port_get_ledger(const struct port *p, struct port_ledger *ret)
+{
+	*ret = p->ledger;
+	ret->received_pkts = 0;
+	for (unsigned int i = 0; i < p->queue_count; i++)
+		ret->received_pkts += counter_get(&p->queues[i]->received_pkts);
+	ret->offered_pkts = ret->received_pkts + port_ledger_lost(ret);
+}
+
+void port_refresh(struct port *p)
+{
+	uint64_t bps = 0;
+	char rate[UNITS_TEXT];
+	bool up = true;
+
+	settle_losses(p);
+	if (p->source.class->link != NULL)
+		p->source.class->link(&p->source, &up, &bps);
+	if (up != p->was_up) {
+		if (up && bps != 0)
+			log_info("port %s: link up, %s", p->name, rate_format((double)bps, rate));
+		else if (up)
+			log_info("port %s: link up", p->name);
+		else
+			log_warn("port %s: link down", p->name);
+	}
+	p->was_up = up;
+	p->link_bps = bps;
+}
+
+uint64_t port_longest_gap_ns(const struct port *p)
+{
+	uint64_t longest_ns = 0;
+
+	for (unsigned int i = 0; i < p->queue_count; i++) {
+		uint64_t gap_ns = counter_get(&p->queues[i]->longest_gap_ns);
+
+		if (gap_ns > longest_ns)
+			longest_ns = gap_ns;
+	}
+	return longest_ns;
+}
+
+struct packet_ring *port_ring_new(const struct port *p, unsigned int queue, uint32_t interface_id)
+{
+	struct packet_ring *r = packet_ring_new(p->ring_slots, p->socket_id);
+
+	if (r == NULL)
+		return NULL;
+	r->nic_lost = &p->nic_lost;
+	r->interface_id = interface_id;
+	r->queue = queue;
+	r->patient = p->source.patient;
+	r->write_queue = p->queue_count > 1;
+	return r;
+}

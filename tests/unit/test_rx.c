@@ -1,0 +1,336 @@
+/* rooms: capture common filter */
+/*
+ * The rx lcores at work on the built-in generator: plans, windows, references, the ledger.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_eal.h>
+#include <rte_mbuf.h>
+#include <rte_ring_elem.h>
+
+#include "wirespool/capture.h"
+#include "wirespool/packet.h"
+#include "wirespool/units.h"
+
+enum { SLOTS = 16384, WAIT_MS = 60000 };
+
+static struct errbuf err;
+
+static void pause_ms(long ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+static struct port *open_port(const char *device, unsigned int queues)
+{
+	struct port_options o = {.name = "left",
+		.device = device,
+		.cpu_count = queues,
+		.descriptors = 1024,
+		.ring_slots = SLOTS,
+		.frame_bytes = 9216};
+	struct port *p = NULL;
+
+	for (unsigned int i = 0; i < queues; i++)
+		o.cpus[i] = -1;
+	ck_assert_msg(port_open(&o, &p, &err) == 0, "%s", err.text);
+	return p;
+}
+
+static struct rx_rule rule_of(struct port *p, struct packet_ring **rings, const struct filter *f)
+{
+	struct rx_rule r = {.port = p,
+		.end_ns = UINT64_MAX,
+		.filter = f,
+		.cut = {.snaplen = SNAPLEN_MAX},
+		.rings = rings};
+
+	return r;
+}
+
+static void publish(const struct rx_rule *rules, unsigned int count)
+{
+	ck_assert_msg(rx_plan_publish(rules, count, &err) == 0, "%s", err.text);
+}
+
+static void wait_received(const struct packet_ring *r, uint64_t pkts)
+{
+	for (int i = 0; i < WAIT_MS && counter_get(&r->in.received_pkts) < pkts; i++)
+		pause_ms(1);
+	ck_assert_uint_ge(counter_get(&r->in.received_pkts), pkts);
+}
+
+static void check_balance(const struct packet_ring *r)
+{
+	ck_assert_uint_eq(counter_get(&r->in.received_pkts),
+		counter_get(&r->in.outside_window_pkts) + counter_get(&r->in.filtered_pkts) +
+			counter_get(&r->in.lost_ring_pkts) + rte_ring_count(r->slots));
+}
+
+START_TEST(a_device_that_does_not_exist_or_is_no_device_is_refused)
+{
+	struct port_options o = {.name = "left",
+		.cpu_count = 1,
+		.cpus = {-1},
+		.descriptors = 512,
+		.ring_slots = SLOTS,
+		.frame_bytes = 9216};
+	struct port *p;
+
+	o.device = "nosuch0";
+	ck_assert_int_eq(port_open(&o, &p, &err), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(err.text, "nosuch0"));
+	o.device = "0000:ff:1f.7";
+	ck_assert_int_eq(port_open(&o, &p, &err), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(err.text, "vfio-pci"));
+	o.device = "vdev:net_nosuch0";
+	ck_assert_int_lt(port_open(&o, &p, &err), 0);
+	o.device = "gen:size=12";
+	ck_assert_int_eq(port_open(&o, &p, &err), -EINVAL);
+	o.device = "gen:";
+	o.ring_slots = 1000;
+	ck_assert_int_eq(port_open(&o, &p, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "power of two"));
+}
+END_TEST
+
+START_TEST(a_device_is_one_port_only)
+{
+	struct port_options o = {.name = "right",
+		.device = "vdev:net_null7",
+		.cpu_count = 1,
+		.cpus = {-1},
+		.descriptors = 512,
+		.ring_slots = SLOTS,
+		.frame_bytes = 9216};
+	struct port *first = open_port("vdev:net_null7", 1), *second;
+
+	ck_assert_int_eq(port_open(&o, &second, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "left"));
+	port_close(first);
+}
+END_TEST
+
+START_TEST(a_source_that_makes_packets_makes_none_before_a_run)
+{
+	struct port *p = open_port("gen:rate=100M,size=64,count=1000", 1);
+	struct packet_ring *ring = port_ring_new(p, 0, 0);
+	struct rx_rule rule = rule_of(p, &ring, NULL);
+	struct port_ledger l;
+
+	pause_ms(50);
+	publish(&rule, 1);
+	wait_received(ring, 1000);
+	port_refresh(p);
+	port_get_ledger(p, &l);
+	ck_assert_uint_eq(l.received_pkts, 1000);
+	ck_assert_uint_eq(l.offered_pkts, 1000);
+	publish(NULL, 0);
+	check_balance(ring);
+	packet_ring_free(ring);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(a_patient_source_waits_for_a_full_ring_and_loses_nothing)
+{
+	struct port *p = open_port("gen:rate=max,size=64,count=50000", 1);
+	struct packet_ring *ring = port_ring_new(p, 0, 0);
+	struct rx_rule rule = rule_of(p, &ring, NULL);
+	struct port_info info;
+	struct packet slot;
+	uint64_t taken = 0, last_ns = 0;
+
+	publish(&rule, 1);
+	pause_ms(20);
+	ck_assert_uint_eq(counter_get(&ring->in.lost_ring_pkts), 0);
+	for (int i = 0; i < WAIT_MS && taken < 50000; i++) {
+		while (rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)) == 0) {
+			ck_assert_uint_ge(slot.time_ns, last_ns);
+			ck_assert_uint_eq(slot.cap_len, 60);
+			ck_assert_uint_eq(slot.wire_len, 60);
+			ck_assert_uint_eq(slot.missing, 0);
+			last_ns = slot.time_ns;
+			rte_pktmbuf_free(slot.mbuf);
+			taken++;
+		}
+		pause_ms(1);
+	}
+	ck_assert_uint_eq(taken, 50000);
+	do {
+		pause_ms(1);
+		port_get_info(p, &info);
+	} while (!info.ended);
+	publish(NULL, 0);
+	packet_ring_free(ring);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_many)
+{
+	struct port *p = open_port("vdev:net_null3,size=64", 1);
+	struct packet_ring *ring = port_ring_new(p, 0, 0);
+	struct rx_rule rule = rule_of(p, &ring, NULL);
+	uint64_t missing = 0, lost;
+	struct packet slot;
+
+	publish(&rule, 1);
+	wait_received(ring, SLOTS + 1000);
+	publish(NULL, 0);
+	check_balance(ring);
+	lost = counter_get(&ring->in.lost_ring_pkts);
+	ck_assert_uint_gt(lost, 0);
+	for (int i = 0; i < 1000; i++) {
+		ck_assert_int_eq(rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)), 0);
+		missing += slot.missing;
+		rte_pktmbuf_free(slot.mbuf);
+	}
+	publish(&rule, 1);
+	while (rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)) == 0 && missing == 0) {
+		missing += slot.missing;
+		rte_pktmbuf_free(slot.mbuf);
+	}
+	ck_assert_uint_ge(missing, lost > 0 ? 1 : 0);
+	publish(NULL, 0);
+	packet_ring_free(ring);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(a_packet_that_two_rules_keep_is_one_mbuf_with_two_references)
+{
+	struct port *p = open_port("gen:rate=max,size=64,count=1000,flows=10", 1);
+	struct packet_ring *rings[3] = {
+		port_ring_new(p, 0, 0), port_ring_new(p, 0, 0), port_ring_new(p, 0, 0)};
+	struct filter *all, *none;
+	struct rx_rule rules[3];
+	struct packet a, b;
+
+	ck_assert_msg(filter_compile("ip", 1, &all, &err) == 0, "%s", err.text);
+	ck_assert_msg(filter_compile("arp", 1, &none, &err) == 0, "%s", err.text);
+	rules[0] = rule_of(p, &rings[0], all);
+	rules[1] = rule_of(p, &rings[1], NULL);
+	rules[1].cut.snaplen = 40;
+	rules[2] = rule_of(p, &rings[2], none);
+	publish(rules, 3);
+	wait_received(rings[2], 1000);
+	publish(NULL, 0);
+	for (int i = 0; i < 3; i++)
+		check_balance(rings[i]);
+	ck_assert_uint_eq(rte_ring_count(rings[0]->slots), 1000);
+	ck_assert_uint_eq(rte_ring_count(rings[1]->slots), 1000);
+	ck_assert_uint_eq(counter_get(&rings[2]->in.filtered_pkts), 1000);
+	for (int i = 0; i < 1000; i++) {
+		ck_assert_int_eq(rte_ring_dequeue_elem(rings[0]->slots, &a, sizeof(a)), 0);
+		ck_assert_int_eq(rte_ring_dequeue_elem(rings[1]->slots, &b, sizeof(b)), 0);
+		ck_assert_ptr_eq(a.mbuf, b.mbuf);
+		ck_assert_uint_eq(rte_mbuf_refcnt_read(a.mbuf), 2);
+		ck_assert_uint_eq(a.cap_len, 60);
+		ck_assert_uint_eq(b.cap_len, 40);
+		ck_assert_uint_eq(b.wire_len, 60);
+		rte_pktmbuf_free(a.mbuf);
+		rte_pktmbuf_free(b.mbuf);
+	}
+	for (int i = 0; i < 3; i++)
+		packet_ring_free(rings[i]);
+	filter_free(all);
+	filter_free(none);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(a_window_keeps_start_and_leaves_out_end)
+{
+	struct port *p = open_port("gen:rate=200M,size=64", 1);
+	struct packet_ring *ring = port_ring_new(p, 0, 0);
+	struct rx_rule rule = rule_of(p, &ring, NULL);
+	uint64_t kept = 0;
+	struct packet slot;
+
+	rule.start_ns = capture_now_ns() + NS_PER_SEC / 50;
+	rule.end_ns = rule.start_ns + NS_PER_SEC / 50;
+	publish(&rule, 1);
+	while (capture_now_ns() < rule.end_ns + NS_PER_SEC / 50)
+		pause_ms(1);
+	publish(NULL, 0);
+	check_balance(ring);
+	while (rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)) == 0) {
+		ck_assert_uint_ge(slot.time_ns, rule.start_ns);
+		ck_assert_uint_lt(slot.time_ns, rule.end_ns);
+		rte_pktmbuf_free(slot.mbuf);
+		kept++;
+	}
+	ck_assert_uint_gt(kept, 0);
+	ck_assert_uint_gt(counter_get(&ring->in.outside_window_pkts), 0);
+	packet_ring_free(ring);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(plans_change_under_load_and_nothing_is_lost_or_counted_twice)
+{
+	struct port *p = open_port("gen:rate=max,size=64", 2);
+	uint64_t received = 0;
+	struct port_ledger l;
+
+	for (int round = 0; round < 50; round++) {
+		struct packet_ring *rings[2] = {port_ring_new(p, 0, 0), port_ring_new(p, 1, 0)};
+		struct rx_rule rule = rule_of(p, rings, NULL);
+
+		publish(&rule, 1);
+		wait_received(rings[0], 64);
+		wait_received(rings[1], 64);
+		publish(NULL, 0);
+		for (int q = 0; q < 2; q++) {
+			check_balance(rings[q]);
+			received += counter_get(&rings[q]->in.received_pkts);
+			packet_ring_free(rings[q]);
+		}
+	}
+	port_get_ledger(p, &l);
+	ck_assert_uint_eq(l.received_pkts, received);
+	ck_assert_uint_eq(l.offered_pkts, received);
+	port_close(p);
+}
+END_TEST
+
+static void capture_begin(void)
+{
+	struct capture_options o = {
+		.mbufs = 400000, .memory_bytes = 128 << 20, .huge_pages = false};
+
+	ck_assert_msg(capture_open(&o, &err) == 0, "%s", err.text);
+	ck_assert_ptr_nonnull(capture_warning(0));
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("rx");
+	TCase *c = tcase_create("rx");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_unchecked_fixture(c, capture_begin, capture_close);
+	tcase_add_test(c, a_device_that_does_not_exist_or_is_no_device_is_refused);
+	tcase_add_test(c, a_device_is_one_port_only);
+	tcase_add_test(c, a_source_that_makes_packets_makes_none_before_a_run);
+	tcase_add_test(c, a_patient_source_waits_for_a_full_ring_and_loses_nothing);
+	tcase_add_test(c, a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_many);
+	tcase_add_test(c, a_packet_that_two_rules_keep_is_one_mbuf_with_two_references);
+	tcase_add_test(c, a_window_keeps_start_and_leaves_out_end);
+	tcase_add_test(c, plans_change_under_load_and_nothing_is_lost_or_counted_twice);
+	suite_add_tcase(suite, c);
+	runner = srunner_create(suite);
+	srunner_set_fork_status(runner, CK_NOFORK); /* DPDK's threads do not survive a fork */
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
