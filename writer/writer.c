@@ -1,0 +1,230 @@
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "run.h"
+#include "spool.h"
+#include "wirespool/clock.h"
+
+enum {
+	ROUNDS_PER_LOOK = 64, /* rounds between two looks at the wall clock */
+	WARNINGS_MAX = 4,
+	PAUSE_MIN_NS = 1000,
+	PAUSE_LIVE_MAX_NS = 100 * 1000, /* while a run is live: rings hold more than this */
+	PAUSE_IDLE_MAX_NS = 5 * 1000 * 1000,
+	SPOOL_DEPTH_MAX = 128,
+};
+
+static const uint64_t HOUSEKEEP_NS = 5 * 1000 * 1000;
+
+struct writer {
+	/* Read-only once the thread runs */
+	int cpu;
+	struct chunk_pool pool;
+	struct spool *spool;
+	pthread_t thread;
+	char warnings[WARNINGS_MAX][256];
+	unsigned int warning_count;
+
+	/* Written by control */
+	_Atomic(struct stream *) inbox __attribute__((aligned(64)));
+	_Atomic bool stop;
+
+	/* The thread's */
+	struct stream *streams __attribute__((aligned(64)));
+	uint64_t housekept_ns;
+	unsigned int empty_rounds;
+};
+
+struct chunk_pool *writer_pool(struct writer *w)
+{
+	return &w->pool;
+}
+
+struct spool *writer_spool(struct writer *w)
+{
+	return w->spool;
+}
+
+void writer_add_stream(struct writer *w, struct stream *s)
+{
+	s->next = atomic_load_explicit(&w->inbox, memory_order_relaxed);
+	/* W1: release, so that the writer that takes the stream sees all of it. */
+	while (!atomic_compare_exchange_weak_explicit(
+		&w->inbox, &s->next, s, memory_order_release, memory_order_relaxed))
+		;
+}
+
+/* Acquire pairs with W1 in writer_add_stream(). */
+static void take_inbox(struct writer *w)
+{
+	struct stream *s, *next;
+
+	if (atomic_load_explicit(&w->inbox, memory_order_relaxed) == NULL)
+		return;
+	for (s = atomic_exchange_explicit(&w->inbox, NULL, memory_order_acquire); s != NULL;
+		s = next) {
+		next = s->next;
+		s->next = w->streams;
+		w->streams = s;
+	}
+}
+
+static void housekeep(struct writer *w)
+{
+	struct stream **at = &w->streams;
+	uint64_t wall_ns = clock_wall_ns();
+
+	if (wall_ns >= w->housekept_ns && wall_ns - w->housekept_ns < HOUSEKEEP_NS)
+		return;
+	w->housekept_ns = wall_ns;
+	while (*at != NULL) {
+		struct stream *s = *at;
+		struct stream *next = s->next;
+
+		/* Once it has ended, control may free it: not a look more. */
+		if (stream_housekeep(s, wall_ns))
+			*at = next;
+		else
+			at = &s->next;
+	}
+}
+
+/* Nothing moved: sleeps a little longer each time. Rings and disks have room for as long. */
+static void rest(struct writer *w)
+{
+	uint64_t max_ns = w->streams != NULL ? PAUSE_LIVE_MAX_NS : PAUSE_IDLE_MAX_NS;
+	uint64_t ns = (uint64_t)PAUSE_MIN_NS << (w->empty_rounds < 16 ? w->empty_rounds : 16);
+	struct timespec t = {.tv_sec = 0, .tv_nsec = (long)(ns < max_ns ? ns : max_ns)};
+
+	w->empty_rounds++;
+	(void)nanosleep(&t, NULL);
+}
+
+/* HOT PATH. Drain, pack, submit, reap; housekeeping every few ms. */
+static void *writer_main(void *arg)
+{
+	struct writer *w = arg;
+
+	(void)pthread_setname_np(pthread_self(), "writer");
+	drain_thread_enter();
+	for (unsigned int round = 0; !atomic_load_explicit(&w->stop, memory_order_relaxed);
+		round++) {
+		unsigned int moved = 0;
+
+		take_inbox(w);
+		for (struct stream *s = w->streams; s != NULL; s = s->next)
+			moved += stream_drain(s);
+		moved += spool_run(w->spool, w->streams);
+		if (moved == 0 || round % ROUNDS_PER_LOOK == 0)
+			housekeep(w);
+		if (moved == 0)
+			rest(w);
+		else
+			w->empty_rounds = 0;
+	}
+	drain_thread_leave();
+	return NULL;
+}
+
+static void warn(struct writer *w, const char *text)
+{
+	if (w->warning_count < WARNINGS_MAX)
+		(void)snprintf(w->warnings[w->warning_count++], sizeof(w->warnings[0]), "%s", text);
+}
+
+static void say_what_is_missing(struct writer *w)
+{
+	if (!w->pool.huge_pages)
+		warn(w, "chunks: not enough free huge pages; ordinary memory is used");
+	if (!spool_registered(w->spool))
+		warn(w, "io_uring: the kernel would not pin the chunks or take the files (memlock "
+			"limit?); each write pins its own pages, which is slower");
+}
+
+static int start_thread(struct writer *w, struct errbuf *err)
+{
+	pthread_attr_t attr;
+	cpu_set_t cpus;
+	int r;
+
+	(void)pthread_attr_init(&attr);
+	if (w->cpu >= 0) {
+		CPU_ZERO(&cpus);
+		CPU_SET((size_t)w->cpu, &cpus);
+		(void)pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
+	}
+	r = -pthread_create(&w->thread, &attr, writer_main, w);
+	(void)pthread_attr_destroy(&attr);
+	if (r < 0)
+		return fail_with(
+			err, r, "cannot start a writer on CPU %d: %s", w->cpu, strerror(-r));
+	return 0;
+}
+
+int writer_open(
+	const struct writer_options *options, struct writer **ret_writer, struct errbuf *err)
+{
+	struct writer *w;
+	int r;
+
+	if (options->queue_depth == 0 || options->queue_depth > SPOOL_DEPTH_MAX)
+		return fail_with(err, -EINVAL, "a writer's queue_depth must be 1..%d, got %u",
+			SPOOL_DEPTH_MAX, options->queue_depth);
+	w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	if (w == NULL)
+		return fail_with(err, -ENOMEM, "no memory for a writer");
+	memset(w, 0, sizeof(*w));
+	w->cpu = options->cpu;
+	r = chunk_pool_open(&w->pool, options->memory_bytes, options->socket_id, err);
+	if (r < 0)
+		goto free_writer;
+	r = spool_open(&w->pool, options->queue_depth, &w->spool, err);
+	if (r < 0)
+		goto close_pool;
+	say_what_is_missing(w);
+	r = start_thread(w, err);
+	if (r < 0)
+		goto close_spool;
+	*ret_writer = w;
+	return 0;
+close_spool:
+	spool_close(w->spool);
+close_pool:
+	chunk_pool_close(&w->pool);
+free_writer:
+	free(w);
+	return r;
+}
+
+void writer_close(struct writer *w)
+{
+	if (w == NULL)
+		return;
+	atomic_store_explicit(&w->stop, true, memory_order_relaxed);
+	(void)pthread_join(w->thread, NULL);
+	/* What a hung disk still has under way points into the pool: both stay until the process ends. */
+	if (spool_in_flight(w->spool) != 0)
+		return;
+	spool_close(w->spool);
+	chunk_pool_close(&w->pool);
+	free(w);
+}
+
+void writer_get_info(const struct writer *w, struct writer_info *ret)
+{
+	ret->cpu = w->cpu;
+	ret->chunks = w->pool.count;
+	ret->chunks_free = counter_get(&w->pool.free_count);
+	ret->huge_pages = w->pool.huge_pages;
+	ret->registered = spool_registered(w->spool);
+}
+
+const char *writer_warning(const struct writer *w, unsigned int index)
+{
+	return index < w->warning_count ? w->warnings[index] : NULL;
+}
