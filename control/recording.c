@@ -1,0 +1,356 @@
+#include "settings_table.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wirespool/units.h"
+#include "wirespool/writer.h"
+
+int name_check(const char *name, struct errbuf *err)
+{
+	size_t length = strlen(name);
+	bool good = length >= 1 && length < SETTINGS_NAME_MAX && name[0] != '-' && name[0] != '.';
+
+	for (size_t i = 0; good && i < length; i++)
+		good = isalnum((unsigned char)name[i]) || strchr("_.-", name[i]) != NULL;
+	if (good)
+		return 0;
+	return fail_with(err, -EINVAL,
+		"\"%s\" is not a name: 1 to 31 of A-Z a-z 0-9 _ . -, not beginning with - or .",
+		name);
+}
+
+/* What a file of another link type than Ethernet may hold: raw IP, Linux cooked, radiotap, cooked v2, loop. */
+static const int OTHER_LINKTYPES[] = {12, 113, 127, 276, 0};
+
+static int filter_check(const char *filter, bool any_linktype, struct errbuf *err)
+{
+	enum { ETHERNET = 1 };
+	struct filter *f;
+	int r = filter_compile(filter, ETHERNET, &f, err);
+
+	/* The port compiles it again with the link type that it turns out to have. */
+	for (size_t i = 0; r == -EINVAL && any_linktype &&
+			   i < sizeof(OTHER_LINKTYPES) / sizeof(OTHER_LINKTYPES[0]);
+		i++)
+		if (filter_compile(filter, OTHER_LINKTYPES[i], &f, NULL) == 0)
+			r = 0;
+	if (r == 0)
+		filter_free(f);
+	return r;
+}
+
+static void stripes_check(struct recording_settings *r, recording_report *report, void *arg)
+{
+	static const char path[] = "recordings[].stripes";
+	char *resolved[SETTINGS_LIST_MAX] = {NULL};
+	struct errbuf err;
+
+	for (unsigned int i = 0; i < r->stripe_count && i < SETTINGS_LIST_MAX; i++) {
+		const char *stripe = r->stripes[i];
+
+		/* "/data0", "/data0/" and a link to it are one. */
+		if (!stripe_is_null(stripe))
+			resolved[i] = realpath(stripe, NULL);
+		for (unsigned int k = 0; k < i; k++) {
+			if (strcmp(resolved[k] ?: r->stripes[k], resolved[i] ?: stripe) != 0)
+				continue;
+			(void)fail_with(&err, 0, "\"%s\" is there twice", stripe);
+			report(arg, path, (int)i, err.text);
+			break;
+		}
+		if (stripe[0] != '\0' && !stripe_is_null(stripe) && stripe_check(stripe, &err) < 0)
+			report(arg, path, (int)i, err.text);
+	}
+	for (unsigned int i = 0; i < SETTINGS_LIST_MAX; i++)
+		free(resolved[i]);
+}
+
+void recording_check(
+	struct recording_settings *r, bool any_linktype, recording_report *report, void *arg)
+{
+	struct errbuf err;
+
+	if (r->name != NULL && name_check(r->name, &err) < 0)
+		report(arg, "recordings[].name", -1, err.text);
+	if (r->filter != NULL && r->filter[strspn(r->filter, " \t\n")] == '\0') {
+		free(r->filter);
+		r->filter = NULL;
+	}
+	if (r->filter != NULL && filter_check(r->filter, any_linktype, &err) < 0)
+		report(arg, "recordings[].filter", -1, err.text);
+	if (r->snaplen != NULL && cut_parse(r->snaplen, &r->cut, &err) < 0)
+		report(arg, "recordings[].snaplen", -1, err.text);
+	else if (r->snaplen != NULL && !r->cut.headers && r->cut.snaplen < 14) {
+		(void)fail_with(&err, 0, "\"%s\" must be \"0\" (whole packets) or 14 to %d",
+			r->snaplen, SNAPLEN_MAX);
+		report(arg, "recordings[].snaplen", -1, err.text);
+	}
+	if (r->rotate_on_clock && r->rotate_ns == 0)
+		report(arg, "recordings[].rotate.on_clock", -1,
+			"true needs every, try every = \"5m\"");
+	if (r->rotate_on_clock && r->rotate_ns > 86400 * NS_PER_SEC)
+		report(arg, "recordings[].rotate.every", -1, "must be at most 24h with on_clock");
+	stripes_check(r, report, arg);
+}
+
+int recording_seal(struct recording_settings *r)
+{
+	char *text = NULL, *value;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (f == NULL)
+		return -ENOMEM;
+	for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
+		if (setting_owner(s) != OWNER_RECORDING || setting_is_group(s))
+			continue;
+		value = setting_to_text(s, r);
+		(void)fprintf(f, "%s=%s\n", s->path, value != NULL ? value : "");
+		free(value);
+	}
+	for (unsigned int i = 0; i < r->window_count; i++)
+		for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
+			if (setting_owner(s) != OWNER_WINDOW)
+				continue;
+			value = setting_to_text(s, window_get_rule(r->windows[i]));
+			(void)fprintf(f, "%s=%s\n", s->path, value != NULL ? value : "");
+			free(value);
+		}
+	if (fclose(f) != 0) {
+		free(text);
+		return -ENOMEM;
+	}
+	free(r->fingerprint);
+	r->fingerprint = text;
+	return 0;
+}
+
+/* Copies */
+
+static bool copy_text(const char *from, char **ret)
+{
+	*ret = from != NULL ? strdup(from) : NULL;
+	return from == NULL || *ret != NULL;
+}
+
+static bool copy_texts(char *const from[], unsigned int count, char ***ret, unsigned int *ret_count)
+{
+	*ret = calloc(count > 0 ? count : 1, sizeof(**ret));
+	if (*ret == NULL)
+		return false;
+	for (; *ret_count < count; (*ret_count)++)
+		if (!copy_text(from[*ret_count], &(*ret)[*ret_count]))
+			return false;
+	return true;
+}
+
+static bool copy_windows(const struct recording_settings *from, struct recording_settings *to)
+{
+	to->windows = calloc(from->window_count > 0 ? from->window_count : 1, sizeof(*to->windows));
+	if (to->windows == NULL)
+		return false;
+	for (; to->window_count < from->window_count; to->window_count++)
+		if (window_new(window_get_rule(from->windows[to->window_count]),
+			    &to->windows[to->window_count], NULL) < 0)
+			return false;
+	return true;
+}
+
+int recording_copy(const struct recording_settings *from, struct recording_settings *ret)
+{
+	struct recording_settings to = *from;
+
+	to.name = to.filter = to.snaplen = to.fingerprint = NULL;
+	to.ports = to.stripes = NULL;
+	to.windows = NULL;
+	to.port_count = to.stripe_count = to.window_count = 0;
+	if (copy_text(from->name, &to.name) && copy_text(from->filter, &to.filter) &&
+		copy_text(from->snaplen, &to.snaplen) &&
+		copy_text(from->fingerprint, &to.fingerprint) &&
+		copy_texts(from->ports, from->port_count, &to.ports, &to.port_count) &&
+		copy_texts(from->stripes, from->stripe_count, &to.stripes, &to.stripe_count) &&
+		copy_windows(from, &to)) {
+		*ret = to;
+		return 0;
+	}
+	recording_done(&to);
+	return -ENOMEM;
+}
+
+void recording_done(struct recording_settings *r)
+{
+	if (r == NULL)
+		return;
+	for (unsigned int i = 0; i < r->port_count; i++)
+		free(r->ports[i]);
+	for (unsigned int i = 0; i < r->stripe_count; i++)
+		free(r->stripes[i]);
+	for (unsigned int i = 0; i < r->window_count; i++)
+		window_free(r->windows[i]);
+	free(r->ports);
+	free(r->stripes);
+	free(r->windows);
+	free(r->name);
+	free(r->filter);
+	free(r->snaplen);
+	free(r->fingerprint);
+	*r = (struct recording_settings){0};
+}
+
+/* Requests */
+
+static const struct {
+	const char *key;
+	const char *path;
+} REQUEST_KEYS[] = {
+	{"name", "recordings[].name"},
+	{"ports", "recordings[].ports"},
+	{"stripes", "recordings[].stripes"},
+	{"filter", "recordings[].filter"},
+	{"snaplen", "recordings[].snaplen"},
+	{"for", "recordings[].limit.time"},
+	{"bytes", "recordings[].limit.bytes"},
+	{"packets", "recordings[].limit.packets"},
+	{"rotate_bytes", "recordings[].rotate.bytes"},
+	{"rotate_every", "recordings[].rotate.every"},
+	{"rotate_on_clock", "recordings[].rotate.on_clock"},
+	{"flush", "recordings[].flush"},
+};
+
+enum { REQUEST_KEY_COUNT = sizeof(REQUEST_KEYS) / sizeof(REQUEST_KEYS[0]) };
+
+static const char *request_key_of(const char *path)
+{
+	for (size_t i = 0; i < REQUEST_KEY_COUNT; i++)
+		if (strcmp(REQUEST_KEYS[i].path, path) == 0)
+			return REQUEST_KEYS[i].key;
+	return path;
+}
+
+static int texts_from_json(const struct setting *s, const json_t *value,
+	struct recording_settings *r, struct errbuf *err)
+{
+	size_t count = json_array_size(value);
+	char ***place = (char ***)((char *)r + s->offset);
+	unsigned int *stored = (unsigned int *)((char *)r + s->count_offset);
+
+	if (!json_is_array(value) || count < 1 || count > s->max)
+		return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
+	*place = calloc(count, sizeof(**place));
+	if (*place == NULL)
+		return fail_with(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		const json_t *item = json_array_get(value, i);
+
+		if (!json_is_string(item) || json_string_length(item) == 0)
+			return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
+		(*place)[i] = strdup(json_string_value(item));
+		if ((*place)[i] == NULL)
+			return fail_with(err, -ENOMEM, "out of memory");
+		(*stored)++;
+	}
+	return 0;
+}
+
+static int value_from_json(const struct setting *s, const json_t *value,
+	struct recording_settings *r, struct errbuf *err)
+{
+	char number[32];
+
+	if (s->type == SETTING_TEXTS)
+		return texts_from_json(s, value, r, err);
+	if (s->type == SETTING_BOOL) {
+		if (!json_is_boolean(value))
+			return fail_with(err, -EINVAL, "must be true or false");
+		return setting_from_text(s, json_is_true(value) ? "true" : "false", r, err);
+	}
+	if (s->type == SETTING_COUNT && json_is_integer(value)) {
+		(void)snprintf(
+			number, sizeof(number), "%lld", (long long)json_integer_value(value));
+		return setting_from_text(s, number, r, err);
+	}
+	if (!json_is_string(value))
+		return fail_with(err, -EINVAL, "must be text: %s", s->rule);
+	return setting_from_text(s, json_string_value(value), r, err);
+}
+
+static bool is_listed(const char *const list[], const char *key)
+{
+	for (; list != NULL && *list != NULL; list++)
+		if (strcmp(*list, key) == 0)
+			return true;
+	return false;
+}
+
+static int key_from_json(const char *key, const json_t *value, const char *const also_known[],
+	struct recording_settings *r, struct errbuf *err)
+{
+	struct errbuf why;
+	int e;
+
+	for (size_t i = 0; i < REQUEST_KEY_COUNT; i++) {
+		if (strcmp(key, REQUEST_KEYS[i].key) != 0)
+			continue;
+		e = value_from_json(setting_find(REQUEST_KEYS[i].path), value, r, &why);
+		if (e < 0)
+			return fail_with(err, e, "%s: %.480s", key, why.text);
+		return 0;
+	}
+	if (is_listed(also_known, key))
+		return 0;
+	return fail_with(err, -EINVAL, "%.64s: unknown key", key);
+}
+
+struct first_fault {
+	struct errbuf *err;
+	bool found;
+};
+
+static void keep_first(void *arg, const char *path, int item, const char *text)
+{
+	struct first_fault *first = arg;
+
+	(void)item;
+	if (!first->found)
+		(void)fail_with(first->err, 0, "%s: %.480s", request_key_of(path), text);
+	first->found = true;
+}
+
+int recording_from_json(const json_t *request, const char *const also_known[],
+	struct recording_settings *ret, struct errbuf *err)
+{
+	struct recording_settings made = {.when = WHEN_TRIGGER};
+	struct first_fault first = {.err = err};
+	const json_t *value;
+	const char *key;
+	int r;
+
+	if (!json_is_object(request))
+		return fail_with(err, -EINVAL, "a request must be an object");
+	r = settings_preset(OWNER_RECORDING, &made);
+	if (r == 0)
+		r = setting_from_text(setting_find("recordings[].name"), "capture", &made, err);
+	json_object_foreach((json_t *)request, key, value)
+	{
+		if (r == 0)
+			r = key_from_json(key, value, also_known, &made, err);
+	}
+	if (r == 0 && made.stripe_count == 0)
+		r = fail_with(err, -EINVAL, "stripes: is missing");
+	if (r == 0) {
+		recording_check(&made, true, keep_first, &first);
+		r = first.found ? -EINVAL : recording_seal(&made);
+	}
+	if (r < 0) {
+		if (r == -ENOMEM)
+			(void)fail_with(err, r, "out of memory");
+		recording_done(&made);
+		return r;
+	}
+	*ret = made;
+	return 0;
+}

@@ -1,0 +1,128 @@
+#pragma once
+/*
+ * Settings: /etc/wirespool/wirespool.conf (libconfig) turned to checked values.
+ *
+ * One table of settings (settings.c) says of each its name, type, default, rule, whether it
+ * takes effect at [start] or at [reload], and its line of help; the loader and `--print-settings`
+ * follow it, and tests hold etc/wirespool.conf and wirespool.conf(5) against it.
+ *
+ * Threads  control's only. A struct settings is not changed after it was loaded.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schedule.h"
+#include "wirespool/capture.h"
+#include "wirespool/errbuf.h"
+#include "wirespool/filter.h"
+#include "wirespool/log.h"
+
+#include <jansson.h>
+
+enum { SETTINGS_NAME_MAX = 32, SETTINGS_LIST_MAX = 64 };
+
+enum when { WHEN_TRIGGER, WHEN_ALWAYS, WHEN_WINDOWS };
+
+struct port_settings {
+	char *name;
+	char *device;
+	int cpus[PORT_LCORES_MAX];
+	unsigned int cpu_count; /* 0: not said; control places its one rx lcore */
+	uint32_t descriptors;
+	uint32_t frame_bytes;
+	bool promiscuous;
+	int line;
+};
+
+struct recording_settings {
+	char *name;
+	char **ports;
+	unsigned int port_count;
+	char **stripes;
+	unsigned int stripe_count;
+	char *filter;  /* NULL: keep all */
+	char *snaplen; /* as written */
+	struct cut cut;
+	uint64_t limit_bytes; /* 0: none, also below */
+	uint64_t limit_ns;
+	uint64_t limit_pkts;
+	uint64_t rotate_bytes;
+	uint64_t rotate_ns;
+	bool rotate_on_clock;
+	uint64_t flush_ns;
+	enum when when;
+	struct window **windows;
+	unsigned int window_count;
+	char *fingerprint; /* every value as text: two recordings with equal ones need no change */
+	int line;
+};
+
+struct setting_origin;
+
+struct settings {
+	char *path;
+	struct setting_origin *origins; /* for settings_print() */
+	unsigned int origin_count;
+	char *socket;    /* control.socket */
+	char *group;     /* control.group; NULL: leave it */
+	bool huge_pages; /* memory.huge_pages */
+	enum log_level log_level;
+	uint64_t stop_timeout_ns; /* control.stop_timeout: at SIGTERM, wait for disks this long */
+	int writer_cpus[SETTINGS_LIST_MAX];
+	unsigned int writer_cpu_count; /* 0: not said; control places one writer */
+	uint64_t writer_memory_bytes;  /* of chunks, of each writer */
+	unsigned int writer_queue_depth;
+	struct port_settings *ports;
+	unsigned int port_count;
+	struct recording_settings *recordings;
+	unsigned int recording_count;
+};
+
+/* Every fault of a file, in the order of its lines: "wirespool.conf:12: recordings[0].snaplen: "64x" is not ..." */
+struct faults {
+	char **texts;
+	unsigned int count;
+};
+
+void faults_add(struct faults *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void faults_free(struct faults *f);
+
+/*
+ * Loads and checks a file: syntax, unknown and badly typed keys, ranges, names used twice,
+ * ports that recordings name but nobody defines, a device used twice, filters (libpcap), cuts,
+ * windows, time zones, stripes (a directory that can be written), devices (their text). Finds all faults
+ * in one go. On success *ret_settings is the caller's; on failure it is NULL and faults holds at
+ * least one line. Returns 0 or -EINVAL (-ENOENT and so on when the file cannot be read).
+ */
+int settings_load(const char *path, struct settings **ret_settings, struct faults *faults);
+
+/* Built-in defaults: no ports, no recordings. */
+struct settings *settings_new(void);
+void settings_free(struct settings *s);
+
+/*
+ * A recording made up in a request of the control socket: keys "name" (default "capture"), "ports", "stripes", "filter",
+ * "snaplen", "for", "bytes", "packets", "rotate_bytes", "rotate_every", "rotate_on_clock", "flush"; texts with units as in the file, "packets" a
+ * number or text. Ports are not looked up here and may be left out. Filters, cuts and stripes are checked as in a file. Unknown keys are errors,
+ * except those in also_known (NULL-ended). On success the recording is the caller's, to recording_done() it.
+ */
+int recording_from_json(const json_t *request, const char *const also_known[],
+	struct recording_settings *ret, struct errbuf *err);
+/* Deep copy; NULL-safe free of its insides. */
+int recording_copy(const struct recording_settings *from, struct recording_settings *ret);
+void recording_done(struct recording_settings *r);
+
+struct recording_settings *settings_find_recording(const struct settings *s, const char *name);
+struct port_settings *settings_find_port(const struct settings *s, const char *name);
+
+/*
+ * What differs between the running settings and new ones and cannot be changed without a
+ * restart (ports, writers, memory, socket, group), as a list of texts "ports.left.descriptors: 4096 -> 512".
+ */
+void settings_needs_restart(
+	const struct settings *old, const struct settings *new, struct faults *ret_texts);
+
+/* Each setting with its value and where it came from (built-in or file:line), to stdout: `check --print`. */
+void settings_print(const struct settings *s);

@@ -1,0 +1,50 @@
+#pragma once
+/*
+ * The control socket: how the command `wirespool` talks to the daemon `wirespoold`.
+ *
+ * A stream socket in the file system. One request is one JSON object on one line; one
+ * answer is one JSON object on one line, in order. A connection may ask any number of times.
+ *
+ *   {"cmd":"status"}
+ *       {"ok":true,"version","pid","uptime_s","now","clock","ports":[...],"runs":[...],"ended":[...],
+ *        "recordings":[...],"stripes":[...],"writers":[...],"warnings":[...]}
+ *   {"cmd":"trigger","recording":NAME[,"for":TIME]}
+ *   {"cmd":"trigger","ports":[NAME...],"stripes":[DIR...][,"name","filter","snaplen","for","bytes","packets","rotate_bytes","rotate_every"]}
+ *       {"ok":true,"run":ID}
+ *   {"cmd":"stop","what":RUN|RECORDING}         {"ok":true,"runs":[ID...]}      at once; `status` tells when they ended
+ *   {"cmd":"schedule"[,"next":N]}               {"ok":true,"windows":[{"recording","start","end","start_local","end_local","timezone","live"}...]}
+ *   {"cmd":"reload"}                            {"ok":true,"applied":[TEXT...],"needs_restart":[TEXT...]}
+ *   {"cmd":"stripes"}                           {"ok":true,"stripes":[DIR...]}
+ *   {"cmd":"record","devices":[TEXT...],...as trigger...}   private daemon of `wirespool record` only
+ *       {"ok":true,"run":ID}
+ *   {"cmd":"summary"}                           {"ok":true,"done":false} or {"ok":true,"done":true,"summary":{...}}
+ *   {"cmd":"abandon"}                           waits no more for disks; {"ok":true}
+ *
+ * A request that fails: {"ok":false,"error":TEXT[,"faults":[TEXT...]],"usage":true|false}; usage is true when
+ * the request itself was wrong (exit code 2).
+ *
+ * In "status":
+ *   port  {"name","device","driver","clock","link_up","link_bps","queues","descriptors","patient","ended",
+ *          "offered_pkts","received_pkts","nic_missed_pkts","nic_no_mbuf_pkts","nic_error_pkts","longest_gap_ns","warnings":[]}
+ *   run   {"id","recording","state","start","end","received_pkts","outside_window_pkts","filtered_pkts","written_pkts",
+ *          "written_bytes","wire_bytes","lost_ring_pkts","lost_memory_pkts","lost_disk_pkts","in_ram_pkts","queued_bytes","files_count"}
+ *          state: "armed" "live" "finishing" "ended"; times are "2026-11-21T03:30:00.000Z", end null when open
+ *   stripe {"path","queued_bytes","written_bytes","free_bytes","direct","error"}
+ *   writer {"cpu","chunks","chunks_free","huge_pages","registered"}
+ *   recording {"name","when","ports":[],"stripes":[],"live"}
+ */
+
+#define PROTOCOL_SOCKET "/run/wirespool/control.sock"
+
+enum {
+	PROTOCOL_REQUEST_MAX = 65536, /* bytes of one request, its newline included */
+	PROTOCOL_CLIENTS_MAX = 64, /* connections at a time; the next one is told so and closed */
+	PROTOCOL_REQUEST_SECONDS = 10,  /* a request begun must be whole by then */
+	PROTOCOL_ANSWER_BYTES = 1 << 24 /* a client that lets more than this pile up is dropped */
+};
+
+/*
+ * `wirespool record` starts a private daemon as "wirespoold --private FD": no settings file,
+ * no socket in the file system; FD is one end of a socket pair and its only client. When
+ * that end is closed, the daemon seals what is under way and exits.
+ */
