@@ -82,14 +82,17 @@ static int write_header(int fd, const struct run *run)
 	return 0;
 }
 
-/* Space is taken in one piece before it is needed; a file system that cannot is no failure. */
+/*
+ * Space is taken in one piece before it is needed, and the file's size with it: writes that make a
+ * file longer are put off to a kernel thread one by one. A file system that cannot is no failure.
+ */
 static void preallocate(int fd, const struct run *run)
 {
 	uint64_t bytes = run->rotate_bytes;
 
 	if (bytes == 0 || bytes > PREALLOCATE_MAX)
 		bytes = PREALLOCATE_MAX;
-	(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
+	(void)fallocate(fd, 0, 0, (off_t)bytes);
 }
 
 static int open_file(struct stripe *st, const char *name, bool direct)
