@@ -1,15 +1,16 @@
 #include "wirespool/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 
-static enum log_level max_level = LOG_INFO;
+static _Atomic int max_level = LOG_INFO;
 static bool journal;
 
 void log_set_level(enum log_level level)
 {
-	max_level = level;
+	atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
 }
 
 void log_use_journal(void)
@@ -24,7 +25,7 @@ void log_line(enum log_level level, const char *format, ...)
 	char text[1024];
 	va_list args;
 
-	if (level > max_level)
+	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
 		return;
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);

@@ -7,7 +7,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Lines above this level are left out. Default LOG_INFO. Call before threads start. */
+/* Lines above this level are left out. Default LOG_INFO. Any thread, any time. */
 void log_set_level(enum log_level level);
 
 /* Prefix lines with <3>..<7> as sd-daemon(3) says, instead of "warning: " and so on. */
