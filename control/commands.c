@@ -169,8 +169,6 @@ static json_t *cmd_stop(struct daemon *d, const json_t *request)
 	return json_pack("{s:b,s:o}", "ok", 1, "runs", ids);
 }
 
-/* ---- schedule ---- */
-
 struct opening {
 	const struct recording_settings *recording;
 	const struct window *window;
@@ -264,8 +262,6 @@ static json_t *cmd_schedule(struct daemon *d, const json_t *request)
 	return json_pack("{s:b,s:o}", "ok", 1, "windows", windows);
 }
 
-/* ---- the others ---- */
-
 static json_t *cmd_reload(struct daemon *d, const json_t *request)
 {
 	json_t *wrong = unknown_key(request, (const char *const[]){"cmd", NULL});
@@ -326,8 +322,6 @@ static json_t *cmd_abandon(struct daemon *d, const json_t *request)
 	daemon_abandon(d);
 	return json_pack("{s:b}", "ok", 1);
 }
-
-/* ---- record ---- */
 
 /*
  * "pcap:/a/b.pcap,loop" -> "pcap0"; "eth0" and PCI addresses as they are. The ports before say

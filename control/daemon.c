@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +25,9 @@ enum {
 	TICK_MS = 100,
 	TICKS_PER_SECOND = 1000 / TICK_MS,
 	STATUS_SECONDS = 5,
+	/* How long the start may take for a file that is recovered, and for its bytes. */
+	RECOVER_USEC = 120000000,
+	RECOVER_BYTES_PER_USEC = 20,
 	EXIT_LOST = 3,
 	EXIT_SETTINGS = 2,
 };
@@ -38,8 +42,6 @@ uint64_t daemon_monotonic_ns(void)
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
 }
-
-/* ---- start ---- */
 
 /* Seals what a crash left on a stripe, before anything new is written there. */
 static void recover_stripe(const char *path)
@@ -59,8 +61,11 @@ static void recover_stripe(const char *path)
 	for (size_t i = 0; i < count; i++) {
 		if (segments[i].sealed)
 			continue;
-		(void)sd_notifyf(
-			0, "STATUS=Recovering %s\nEXTEND_TIMEOUT_USEC=120000000", segments[i].path);
+		/* A file of many GiB may take longer than systemd gives the start. */
+		(void)sd_notifyf(0, "STATUS=Recovering %s\nEXTEND_TIMEOUT_USEC=%llu",
+			segments[i].path,
+			(unsigned long long)(RECOVER_USEC +
+					     segments[i].file_bytes / RECOVER_BYTES_PER_USEC));
 		r = archive_recover(segments[i].path, &report, &err);
 		if (r == -EBUSY)
 			log_info("%s: left alone, somebody writes it", segments[i].path);
@@ -146,8 +151,7 @@ static int start_with_settings(struct daemon *d)
 	if (!d->verbose)
 		log_set_level(s->log_level);
 
-	/* The socket first: who holds it holds stripes and ports as well. It is served only
-	 * later. */
+	/* The socket first: who holds it holds stripes and ports as well. It is served later. */
 	r = socket_listen(d->socket, s->socket, s->group, &err);
 	if (r == 0) {
 		recover_stripes(d);
@@ -164,8 +168,6 @@ static int start_with_settings(struct daemon *d)
 		s->recording_count, s->socket);
 	return EXIT_SUCCESS;
 }
-
-/* ---- reload ---- */
 
 static void say(json_t *texts, const char *name, const char *what)
 {
@@ -257,8 +259,6 @@ static void reload_by_signal(struct daemon *d)
 	json_decref(needs_restart);
 }
 
-/* ---- stop ---- */
-
 void daemon_stop(struct daemon *d)
 {
 	if (d->stopping)
@@ -319,8 +319,6 @@ static bool may_leave(struct daemon *d, uint64_t now_ns)
 	return !d->private || socket_clients(d->socket) == 0 ||
 	       now_ns - d->all_ended_ns > CLIENT_LEAVES_NS;
 }
-
-/* ---- the loop ---- */
 
 static void notify_status(const struct daemon *d)
 {
@@ -464,6 +462,17 @@ static void done(struct daemon *d)
 	settings_free(d->settings);
 }
 
+/* As systemd.exec(5) says: $JOURNAL_STREAM alone is also there in what a service's children run. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 int daemon_run(const struct daemon_options *options)
 {
 	struct daemon d = {
@@ -476,7 +485,7 @@ int daemon_run(const struct daemon_options *options)
 	struct errbuf err;
 	int r;
 
-	if (getenv("INVOCATION_ID") != NULL && getenv("JOURNAL_STREAM") != NULL)
+	if (stderr_is_journal())
 		log_use_journal();
 	if (options->verbose)
 		log_set_level(LOG_DEBUG);

@@ -50,9 +50,8 @@ int daemon_run(const struct daemon_options *options);
 
 /*
  * Loads the settings file again and applies what can be applied; texts (a JSON array each) say
- * what was,
- * and what needs a restart. On failure the settings before stay, and faults, if any, say why:
- * -EINVAL.
+ * what was, and what needs a restart. On failure the settings before stay, and faults, if any, say
+ * why: -EINVAL, -ENOMEM, -ESHUTDOWN.
  */
 int daemon_reload(struct daemon *d, json_t *applied, json_t *needs_restart, struct faults *faults);
 

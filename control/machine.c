@@ -8,7 +8,7 @@
 #include "wirespool/log.h"
 
 enum {
-	RING_SLOTS = 16384,
+	RING_SLOTS = 4096,
 	RING_SLOTS_COPIED = 8192, /* where the kernel holds packets, or a file does */
 	SLOT_BYTES = 32,
 	RUNS_AT_ONCE = 8,
@@ -17,12 +17,8 @@ enum {
 
 static bool is_kernel_interface(const char *device)
 {
-	unsigned int domain, bus, slot, function;
-
-	/* af_xdp:, gen:, pcap:, vdev:, and PCI addresses have a colon; a VLAN interface has
-	 * none. */
-	return strchr(device, ':') == NULL &&
-	       sscanf(device, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4;
+	/* af_xdp:, gen:, pcap:, vdev: and PCI addresses have a colon; an interface has none. */
+	return strchr(device, ':') == NULL;
 }
 
 static uint32_t ring_slots(const char *device)
@@ -31,8 +27,6 @@ static uint32_t ring_slots(const char *device)
 		return RING_SLOTS_COPIED;
 	return RING_SLOTS;
 }
-
-/* ---- placement ---- */
 
 /* The next allowed CPU after cpu that is not in taken, in turn; -1: there is none. */
 static int next_cpu(const cpu_set_t *allowed, const cpu_set_t *taken, int cpu)
@@ -112,8 +106,6 @@ void placement_done(struct placement *p)
 	free(p->ports);
 	p->ports = NULL;
 }
-
-/* ---- opening ---- */
 
 /* What the ports and the rings of some runs at a time will take of DPDK's memory. */
 static void add_memory(
@@ -245,8 +237,7 @@ int machine_open(const struct settings *s, struct machine **ret_machine, struct 
 	if (r < 0)
 		goto free_machine;
 
-	/* DPDK may have bound this thread to one CPU; threads made from here on inherit what
-	 * we set. */
+	/* DPDK may have bound this thread to one CPU; threads made later inherit what we set. */
 	if (sched_setaffinity(
 		    0, sizeof(allowed), CPU_COUNT(&p.control) > 0 ? &p.control : &allowed) < 0)
 		log_warn("cannot keep control off the CPUs of rx lcores: %s", strerror(errno));

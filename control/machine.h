@@ -4,9 +4,8 @@
  * CPU each of their threads has.
  *
  * Threads  control's only.
- * CPUs     what the settings say; where they say nothing, rx lcores get a CPU each as
- *          long as there are any, the first allowed CPU being the first writer's. Control keeps
- * off the
+ * CPUs     what the settings say; where they say nothing, rx lcores get a CPU each as long as
+ *          there are any, the first allowed CPU being the first writer's. Control keeps off the
  *          CPUs of rx lcores where there are others.
  */
 

@@ -1,8 +1,7 @@
 #pragma once
 /*
  * Report: what the daemon knows, as JSON: the answer to "status" and the end summary. The keys
- * are those
- * of wirespool/protocol.h; programs read them, so none is ever renamed.
+ * are those of wirespool/protocol.h; programs read them, so none is ever renamed.
  *
  * Each function returns a new reference, or NULL without memory.
  */
@@ -16,8 +15,7 @@ json_t *report_status(const struct daemon *d);
 
 /*
  * {"duration_s","clock","ports":[...],"runs":[...],"warnings":[...]}; runs are those that are
- * remembered, with
- * "runs_forgotten" where there were more.
+ * remembered, with "runs_forgotten" where there were more.
  */
 json_t *report_summary(const struct daemon *d);
 

@@ -8,7 +8,8 @@
  *
  * Flow     settings, schedule, triggers -> runs -> rx plan (capture) and run_start() (writer)
  * Threads  control's only. The plan is published by one store and waits for the rx lcores
- *          alone, never for a disk.
+ *          alone, never for a disk. Files that a disk gave up on are recovered on a thread of
+ *          their own (recovery.h), while their run is finishing.
  * Time     capture_now_ns(), the clock that packets are stamped with. A window's run is in the plan
  *          RUNS_AHEAD_NS before its start, so that its files hold exactly start <= time < end.
  * Loss     none of its own. "No run begins half": what fails while a run is made undoes all of it.
@@ -25,7 +26,7 @@
 #include "wirespool/writer.h"
 
 #define RUNS_AHEAD_NS    2000000000ULL /* before its start a window's run is made */
-#define RUNS_HANDOVER_NS 500000000ULL /* from a reload to the instant when changed runs take over */
+#define RUNS_HANDOVER_NS 500000000ULL  /* from a reload to when changed runs take over */
 #define RUNS_GRACE_NS    250000000ULL /* after its end, packets that the kernel stamped still come */
 #define RUN_NO_END       UINT64_MAX
 
@@ -55,7 +56,7 @@ struct recording_run {
 	struct run_file *files;   /* once ended: the newest of them */
 	unsigned int files_kept;
 
-	struct run_work *work; /* what it holds while it is not ended; runs.c's own */
+	struct run_work *work; /* what it holds while it is not ended; of runs_private.h */
 };
 
 struct runs_options {
@@ -77,19 +78,16 @@ void runs_free(struct runs *rs);
 /*
  * Follows the recordings of s, which must stay until the next call. A recording that is as it was
  * goes on untouched, also in a window whose run was stopped. One that changed has its runs ended
- * and, where they are still
- * due, begun anew, without a gap between; one that is gone has them ended. What was made up by a
- * trigger
- * goes on. -ENOMEM: the settings before go on being followed.
+ * and, where they are still due, begun anew, without a gap between; one that is gone has them
+ * ended. What was made up by a trigger goes on. -ENOMEM: the settings before go on being followed.
  */
 int runs_follow(struct runs *rs, const struct settings *s);
 
 /*
  * Begins a run of recording now, for for_ns (0: until stopped or a limit of the recording).
- * made_up: it is not
- * of the settings, and a reload does not touch it. *ret_id stays until the run is forgotten.
- * -ENOENT: a port of it is not open. -EINVAL: filter, ports of different link types. -ENOMEM, or
- * a stripe's error.
+ * made_up: it is not of the settings, and a reload does not touch it. *ret_id stays until the run
+ * is forgotten. -ENOENT: a port of it is not open. -EINVAL: filter, ports of different link types.
+ * -ENOMEM, -ESHUTDOWN after runs_close(), or a stripe's error.
  */
 int runs_trigger(struct runs *rs, const struct recording_settings *recording, uint64_t for_ns,
 	bool made_up, const char **ret_id, struct errbuf *err);
@@ -107,7 +105,7 @@ unsigned int runs_stop(struct runs *rs, const char *what,
 /* Nothing opens any more, all that is live ends. */
 void runs_close(struct runs *rs);
 
-/* Waits no more for disks. Returns how many runs were still finishing. */
+/* Waits no more for disks, nor for recoveries. Returns how many runs were still finishing. */
 unsigned int runs_abandon(struct runs *rs);
 
 /*

@@ -145,7 +145,8 @@ void run_get_ledger(const struct run *r, struct run_ledger *ret);
 
 /*
  * Finished files, of each writer the newest RUN_FILES_KEPT: a sealed one, or a ".part" that was
- * given up. The path is valid during the call back. Returns how many there were in all.
+ * given up. The path is valid during the call back. Returns how many there were in all. each
+ * may be NULL.
  */
 uint64_t run_files(
 	const struct run *r, void (*each)(const char *path, bool sealed, void *arg), void *arg);

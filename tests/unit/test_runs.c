@@ -3,6 +3,9 @@
 #include "control/runs.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +18,7 @@
 #define SECOND NS_PER_SEC
 #define NOON   1795435200000000000ULL /* 2026-11-23T12:00:00Z */
 
-/* ---- doubles: each counts what is out, so that a test can say that nothing is ---- */
+/* Doubles: each counts what is out, so that a test can say that nothing is. */
 
 struct port {
 	struct port_info info;
@@ -60,8 +63,14 @@ static struct {
 	struct run *all[64];
 	char files[4][64];
 	bool sealed[4];
-	unsigned int file_count, recovered;
+	unsigned int file_count;
+	const char *fail_recover;                   /* a path */
+	const char *empty_file;                     /* likewise */
+	bool recover_slowly;                        /* each waits for slow_disk */
+	_Atomic unsigned int recovering, recovered; /* begun, done */
 } world;
+
+static sem_t slow_disk;
 
 uint64_t capture_now_ns(void)
 {
@@ -212,7 +221,7 @@ uint64_t run_files(
 	const struct run *r, void (*each)(const char *path, bool sealed, void *arg), void *arg)
 {
 	(void)r;
-	for (unsigned int i = 0; i < world.file_count; i++)
+	for (unsigned int i = 0; each != NULL && i < world.file_count; i++)
 		each(world.files[i], world.sealed[i], arg);
 	return world.file_count;
 }
@@ -230,13 +239,20 @@ void run_free(struct run *r)
 	world.runs--;
 }
 
-int archive_recover(const char *path, struct recover_report *ret_report, struct errbuf *err)
+/* On the thread of the recovery. */
+int archive_recover(const char *path, struct recover_report *ret_report, struct errbuf *why)
 {
-	(void)err;
-	world.recovered++;
+	(void)atomic_fetch_add(&world.recovering, 1);
+	if (world.recover_slowly)
+		(void)sem_wait(&slow_disk);
+	(void)atomic_fetch_add(&world.recovered, 1);
+	if (world.fail_recover != NULL && strcmp(path, world.fail_recover) == 0)
+		return fail_with(why, -EIO, "'%s' cannot be read", path);
 	*ret_report = (struct recover_report){.pkts = 7};
-	(void)snprintf(ret_report->sealed_path, sizeof(ret_report->sealed_path), "%.*s",
-		(int)(strlen(path) - strlen(".part")), path);
+	ret_report->removed = world.empty_file != NULL && strcmp(path, world.empty_file) == 0;
+	if (!ret_report->removed)
+		(void)snprintf(ret_report->sealed_path, sizeof(ret_report->sealed_path), "%.*s",
+			(int)(strlen(path) - strlen(".part")), path);
 	return 0;
 }
 
@@ -262,8 +278,6 @@ unsigned int window_open_at(
 	}
 	return n;
 }
-
-/* ---- the stage ---- */
 
 static struct port ports[3];
 static struct writer writers[2];
@@ -300,6 +314,7 @@ static void set_up_keeping(unsigned int ended_kept)
 	};
 
 	memset(&world, 0, sizeof(world));
+	(void)sem_init(&slow_disk, 0, 0);
 	memset(writers, 0, sizeof(writers));
 	memset(&window, 0, sizeof(window));
 	world.now_ns = NOON;
@@ -389,8 +404,6 @@ static void fails_and_holds_nothing(int error, const char *part)
 	ck_assert_uint_eq(world.publishes, 0);
 	nothing_is_held();
 }
-
-/* ---- failures ---- */
 
 START_TEST(filter_that_fails_leaves_nothing_behind)
 {
@@ -493,28 +506,124 @@ START_TEST(window_that_fails_to_open_is_tried_again_each_second_while_it_lasts)
 }
 END_TEST
 
-START_TEST(file_that_was_given_up_is_recovered_once_the_run_ended)
+static void add_file(const char *path, bool sealed)
 {
-	(void)trigger(SECOND);
-	(void)snprintf(world.files[0], sizeof(world.files[0]), "/disk/a.pcapng");
-	(void)snprintf(world.files[1], sizeof(world.files[1]), "/disk2/b.pcapng.part");
-	world.sealed[0] = true;
-	world.file_count = 2;
+	(void)snprintf(world.files[world.file_count], sizeof(world.files[0]), "%s", path);
+	world.sealed[world.file_count++] = sealed;
+}
+
+/* Until the first run is through; Check's time limit says when it never is. */
+static const struct recording_run *wait_for_end(void)
+{
+	while (runs_ended(rs, 0) == NULL) {
+		runs_tick(rs);
+		(void)sched_yield();
+	}
+	return runs_ended(rs, 0);
+}
+
+/* A run whose writers are done, with two files that their disk gave up on. */
+static const struct recording_run *run_with_given_up_files(void)
+{
+	const struct recording_run *r = trigger(SECOND);
+
+	add_file("/disk/a.pcapng", true);
+	add_file("/disk2/b.pcapng.part", false);
+	add_file("/disk2/c.pcapng.part", false);
 	tick_at(NOON + SECOND);
 	ck_assert_uint_eq(world.recovered, 0);
 	world.all[0]->ended = true;
 	tick_at(NOON + 2 * SECOND);
-	ck_assert_uint_eq(world.recovered, 1);
-	ck_assert_uint_eq(runs_ended(rs, 0)->files_kept, 2);
-	ck_assert_str_eq(runs_ended(rs, 0)->files[1].path, "/disk2/b.pcapng");
+	return r;
+}
+
+START_TEST(files_that_were_given_up_are_recovered_before_their_run_is_called_ended)
+{
+	const struct recording_run *r;
+
+	(void)run_with_given_up_files();
+	r = wait_for_end();
+	ck_assert_uint_eq(world.recovered, 2);
+	ck_assert_uint_eq(r->files_kept, 3);
+	ck_assert_str_eq(r->files[1].path, "/disk2/b.pcapng");
+	ck_assert_str_eq(r->files[2].path, "/disk2/c.pcapng");
+	ck_assert(r->files[2].sealed);
+}
+END_TEST
+
+START_TEST(file_that_cannot_be_recovered_keeps_its_name_and_ends_its_run_all_the_same)
+{
+	const struct recording_run *r;
+
+	world.fail_recover = "/disk2/b.pcapng.part";
+	(void)run_with_given_up_files();
+	r = wait_for_end();
+	ck_assert_str_eq(r->files[1].path, "/disk2/b.pcapng.part");
+	ck_assert(!r->files[1].sealed);
+	ck_assert_str_eq(r->files[2].path, "/disk2/c.pcapng");
+}
+END_TEST
+
+START_TEST(file_that_recovery_removed_is_not_a_file_of_its_run)
+{
+	const struct recording_run *r;
+
+	world.empty_file = "/disk2/b.pcapng.part";
+	(void)run_with_given_up_files();
+	r = wait_for_end();
+	ck_assert_uint_eq(r->files_kept, 2);
+	ck_assert_uint_eq(r->files_count, 2);
+	ck_assert_str_eq(r->files[0].path, "/disk/a.pcapng");
+	ck_assert_str_eq(r->files[1].path, "/disk2/c.pcapng");
+}
+END_TEST
+
+START_TEST(recovery_that_takes_long_holds_up_no_tick_and_no_disk)
+{
+	const struct recording_run *r;
+
+	world.recover_slowly = true;
+	r = run_with_given_up_files();
+	ck_assert_int_eq(r->state, RUN_FINISHING);
+	nothing_is_held();
+	world.file_count = 0;
+	ck_assert_int_eq(trigger(0)->state, RUN_LIVE);
+	tick_at(NOON + 3 * SECOND);
+	ck_assert_int_eq(r->state, RUN_FINISHING);
+	ck_assert(!runs_all_ended(rs));
+	(void)sem_post(&slow_disk);
+	(void)sem_post(&slow_disk);
+	ck_assert_ptr_eq(wait_for_end(), r);
+	ck_assert_int_eq(runs_active(rs, 0)->state, RUN_LIVE);
+}
+END_TEST
+
+START_TEST(recovery_is_waited_for_until_the_run_is_abandoned)
+{
+	world.recover_slowly = true;
+	(void)run_with_given_up_files();
+	runs_close(rs);
+	while (world.recovering == 0)
+		(void)sched_yield();
+	runs_tick(rs);
+	ck_assert(!runs_all_ended(rs));
+	ck_assert_uint_eq(runs_abandon(rs), 1);
+	ck_assert_uint_eq(runs_abandon(rs), 0);
+	runs_tick(rs);
+	ck_assert(runs_all_ended(rs));
+	ck_assert_str_eq(runs_ended(rs, 0)->files[1].path, "/disk2/b.pcapng.part");
+	(void)sem_post(&slow_disk);
+	while (world.recovered == 0)
+		(void)sched_yield();
+	runs_tick(rs); /* what comes too late is for nobody */
+	ck_assert_str_eq(runs_ended(rs, 0)->files[1].path, "/disk2/b.pcapng.part");
 }
 END_TEST
 
 START_TEST(file_of_an_abandoned_run_is_not_waited_for)
 {
 	(void)trigger(0);
-	(void)snprintf(world.files[0], sizeof(world.files[0]), "/disk/a.pcapng.part");
-	world.file_count = 1;
+	add_file("/disk/a.pcapng.part", false);
 	runs_close(rs);
 	ck_assert_uint_eq(runs_abandon(rs), 1);
 	ck_assert_uint_eq(runs_abandon(rs), 0);
@@ -523,8 +632,6 @@ START_TEST(file_of_an_abandoned_run_is_not_waited_for)
 	ck_assert_str_eq(runs_ended(rs, 0)->files[0].path, "/disk/a.pcapng.part");
 }
 END_TEST
-
-/* ---- what goes well ---- */
 
 START_TEST(plan_says_what_the_recording_says_for_each_port)
 {
@@ -675,8 +782,6 @@ START_TEST(loss_is_remembered_when_its_run_is_forgotten)
 }
 END_TEST
 
-/* ---- windows ---- */
-
 START_TEST(window_is_in_the_plan_half_a_second_before_its_start_with_its_exact_times)
 {
 	one_window(NOON + 60 * SECOND, NOON + 120 * SECOND);
@@ -788,8 +893,6 @@ START_TEST(recording_of_always_is_one_run)
 }
 END_TEST
 
-/* ---- reload ---- */
-
 START_TEST(reload_leaves_an_unchanged_recording_alone)
 {
 	struct recording_settings same = recording;
@@ -890,7 +993,12 @@ int main(void)
 		c, plan_that_cannot_be_published_lets_writers_finish_and_tells_nobody_of_the_run);
 	tcase_add_test(c, run_that_cannot_leave_the_plan_stays_whole_until_it_can);
 	tcase_add_test(c, window_that_fails_to_open_is_tried_again_each_second_while_it_lasts);
-	tcase_add_test(c, file_that_was_given_up_is_recovered_once_the_run_ended);
+	tcase_add_test(c, files_that_were_given_up_are_recovered_before_their_run_is_called_ended);
+	tcase_add_test(
+		c, file_that_cannot_be_recovered_keeps_its_name_and_ends_its_run_all_the_same);
+	tcase_add_test(c, file_that_recovery_removed_is_not_a_file_of_its_run);
+	tcase_add_test(c, recovery_that_takes_long_holds_up_no_tick_and_no_disk);
+	tcase_add_test(c, recovery_is_waited_for_until_the_run_is_abandoned);
 	tcase_add_test(c, file_of_an_abandoned_run_is_not_waited_for);
 	tcase_add_test(c, plan_says_what_the_recording_says_for_each_port);
 	tcase_add_test(
