@@ -23,12 +23,15 @@ int name_check(const char *name, struct errbuf *err)
 		name);
 }
 
-/* What a file of another link type than Ethernet may hold: raw IP, Linux cooked, radiotap, cooked v2, loop. */
-static const int OTHER_LINKTYPES[] = {12, 113, 127, 276, 0};
+enum { ETHERNET = 1, RADIOTAP = 127 };
+
+/* What a file may hold instead of Ethernet: raw IP, Linux cooked v1 and v2, loop, Wi-Fi. */
+static const int OTHER_LINKTYPES[] = {12, 113, 276, 0, RADIOTAP};
 
 static int filter_check(const char *filter, bool any_linktype, struct errbuf *err)
 {
-	enum { ETHERNET = 1 };
+	/* libpcap refuses nothing as impossible on Wi-Fi: ask only for what makes sense there alone. */
+	bool wifi = strstr(filter, "wlan") != NULL || strstr(filter, "type ") != NULL;
 	struct filter *f;
 	int r = filter_compile(filter, ETHERNET, &f, err);
 
@@ -36,7 +39,8 @@ static int filter_check(const char *filter, bool any_linktype, struct errbuf *er
 	for (size_t i = 0; r == -EINVAL && any_linktype &&
 			   i < sizeof(OTHER_LINKTYPES) / sizeof(OTHER_LINKTYPES[0]);
 		i++)
-		if (filter_compile(filter, OTHER_LINKTYPES[i], &f, NULL) == 0)
+		if ((OTHER_LINKTYPES[i] != RADIOTAP || wifi) &&
+			filter_compile(filter, OTHER_LINKTYPES[i], &f, NULL) == 0)
 			r = 0;
 	if (r == 0)
 		filter_free(f);

@@ -22,6 +22,8 @@
 #include "settings_check.h"
 #include "settings_table.h"
 
+#define TOO_LARGE "is too large for a number here"
+
 enum { FILE_BYTES_MAX = 1 << 20, PATH_TEXT = 160 };
 
 void loader_fault(struct loader *l, unsigned int line, const char *format, ...)
@@ -129,7 +131,7 @@ static void suggest_text(
 
 	if (s->type == SETTING_SIZE)
 		unit = "B";
-	if (s->type == SETTING_TIME)
+	if (s->type == SETTING_TIME || strcmp(s->path, "recordings[].windows[].length") == 0)
 		unit = "s";
 	loader_fault(l, config_setting_source_line(c),
 		"%s: %lld is a number, text is due: try \"%lld%s\"", shown, n, n < 0 ? 0 : n, unit);
@@ -151,6 +153,15 @@ static void load_text(struct loader *l, const struct setting *s, const config_se
 	}
 }
 
+/* libconfig has wrapped a number of this line: its value is nobody's. */
+static bool is_wrapped(const struct loader *l, unsigned int line)
+{
+	for (unsigned int i = 0; i < l->fault_count; i++)
+		if (l->faults[i].line == line && strstr(l->faults[i].text, TOO_LARGE) != NULL)
+			return true;
+	return false;
+}
+
 static void load_number(struct loader *l, const struct setting *s, const config_setting_t *c,
 	const char *shown, void *base)
 {
@@ -160,7 +171,8 @@ static void load_number(struct loader *l, const struct setting *s, const config_
 	if (!is_integer(c))
 		loader_fault(l, line, "%s: is %s, must be a number without quotes, %s", shown,
 			type_name(c), s->rule);
-	else if (setting_from_number(s, config_setting_get_int64(c), base, &err) < 0)
+	else if (setting_from_number(s, config_setting_get_int64(c), base, &err) < 0 &&
+		 !is_wrapped(l, line))
 		loader_fault(l, line, "%s: %s", shown, err.text);
 }
 
@@ -396,7 +408,7 @@ static int read_file(const char *path, char **ret_text, struct faults *faults)
 		faults_add(faults, "%s: is a directory, must be a file", path);
 		return -EISDIR;
 	}
-	text = malloc(FILE_BYTES_MAX + 1);
+	text = malloc(FILE_BYTES_MAX + 2);
 	if (text != NULL)
 		length = fread(text, 1, FILE_BYTES_MAX + 1, f);
 	if (text == NULL)
@@ -414,6 +426,9 @@ static int read_file(const char *path, char **ret_text, struct faults *faults)
 		free(text);
 		return r;
 	}
+	/* libconfig 1.5 takes a comment that no line end follows for a fault. */
+	if (length > 0 && text[length - 1] != '\n')
+		text[length++] = '\n';
 	text[length] = '\0';
 	*ret_text = text;
 	return 0;
@@ -421,6 +436,7 @@ static int read_file(const char *path, char **ret_text, struct faults *faults)
 
 static void load_text_of_file(struct loader *l, const char *text)
 {
+	unsigned int line, lines = 0;
 	config_t config;
 
 	scan(l, text);
@@ -431,8 +447,11 @@ static void load_text_of_file(struct loader *l, const char *text)
 		load_group(l, "", config_root_setting(&config), "", l->settings);
 		check_all(l, config_root_setting(&config));
 	} else {
-		loader_fault(l, (unsigned int)config_error_line(&config), "%s",
-			config_error_text(&config));
+		/* What is missing at the end is said of the last line. */
+		line = (unsigned int)config_error_line(&config);
+		for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
+			lines++;
+		loader_fault(l, line > lines ? lines : line, "%s", config_error_text(&config));
 	}
 	config_destroy(&config);
 }
