@@ -470,7 +470,7 @@ static int check_description(const json_t *description, struct errbuf *err)
 
 static json_t *cmd_record(struct daemon *d, const json_t *request)
 {
-	struct settings *s;
+	struct settings *s = NULL;
 	struct errbuf err;
 	json_t *description;
 	const char *id;

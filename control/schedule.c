@@ -15,7 +15,7 @@
 
 enum {
 	DAY_S = 86400,
-	STARTS_AHEAD = 256, /* starts computed at a time */
+	STARTS_AHEAD = 64, /* starts computed at a time */
 	LENGTH_MAX_DAYS = 366,
 	BACK_MAX_S = 7 * DAY_S,
 };
@@ -218,7 +218,7 @@ static int rule_read(struct window *w, struct errbuf *err)
 	const struct window_rule *rule = &w->rule;
 	char weekly[64];
 	struct errbuf why;
-	int64_t dtstart;
+	int64_t dtstart = 0;
 	int r;
 
 	if ((rule->days == NULL) == (rule->rrule == NULL))
@@ -278,7 +278,10 @@ static int64_t horizon(const struct window *w)
 	return w->recurrence.freq <= EVERY_HOUR ? HORIZON_SHORT_S : HORIZON_S;
 }
 
-/* Where the search from begin ends: never for want of an end, and never after more than some million steps. */
+/*
+ * Where the search from begin ends: never for want of an end, and never after more than some
+ * million steps.
+ */
 static int64_t search_end(const struct recurrence *r, int64_t begin, int64_t horizon_s)
 {
 	int64_t unit = r->freq == EVERY_HOUR ? 3600 : 60;
@@ -291,7 +294,10 @@ static int64_t search_end(const struct recurrence *r, int64_t begin, int64_t hor
 	return horizon_s < LAST_INSTANT - begin ? begin + horizon_s : LAST_INSTANT;
 }
 
-/* The starts from from on. A rule with COUNT has all of its at once, as they must be counted from the first. */
+/*
+ * The starts from from on. A rule with COUNT has all of its at once, as they must be counted from
+ * the first.
+ */
 static int starts_fill(const struct window *w, int64_t from)
 {
 	const struct recurrence *r = &w->recurrence;
@@ -318,7 +324,10 @@ static int starts_fill(const struct window *w, int64_t from)
 	return 0;
 }
 
-/* The first start at instant or later, from what is worked out; -1: there is none, or it is not known. */
+/*
+ * The first start at instant or later, from what is worked out; -1: there is none, or it is not
+ * known.
+ */
 static int64_t starts_find(const struct starts *s, int64_t instant)
 {
 	unsigned int low = 0, high = s->count;
@@ -349,7 +358,10 @@ static bool is_known_to_end(const struct window *w, int64_t after)
 
 int window_next(const struct window *w, uint64_t after_ns, struct occurrence *ret)
 {
-	/* Starts are whole seconds: the first at after_ns or later is at the next whole one or later. */
+	/*
+	 * Starts are whole seconds: the first at after_ns or later is at the next whole one or
+	 * later.
+	 */
 	int64_t after = (int64_t)(after_ns / NS_PER_SEC) + (after_ns % NS_PER_SEC != 0 ? 1 : 0);
 	int64_t back = w->length_s < BACK_MAX_S ? w->length_s : BACK_MAX_S;
 	int64_t start;

@@ -459,7 +459,7 @@ static void load_text_of_file(struct loader *l, const char *text)
 int settings_load(const char *path, struct settings **ret_settings, struct faults *faults)
 {
 	struct loader l = {.file = path};
-	char *text;
+	char *text = NULL;
 	int r;
 
 	*ret_settings = NULL;

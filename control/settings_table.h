@@ -64,13 +64,19 @@ int setting_from_text(const struct setting *s, const char *text, void *base, str
 /* The same for NUMBER, already read. */
 int setting_from_number(const struct setting *s, int64_t number, void *base, struct errbuf *err);
 
-/* The value as it would be written in the file, to free(); "none" for what is not set. NULL: no memory. */
+/*
+ * The value as it would be written in the file, to free(); "none" for what is not set. NULL: no
+ * memory.
+ */
 char *setting_to_text(const struct setting *s, const void *base);
 
 /* Writes the defaults of an owner into base. */
 int settings_preset(enum setting_owner owner, void *base);
 
-/* The known name nearest to name among those in the group of path ("control.", "" at the top); NULL: none is near. */
+/*
+ * The known name nearest to name among those in the group of path ("control.", "" at the top);
+ * NULL: none is near.
+ */
 const char *setting_suggest(const char *group, const char *name);
 
 /* A file's line of a value that it sets, for settings_print(). */

@@ -29,5 +29,8 @@ const char *zone_name(const struct zone *z);
 /* Seconds east of UTC at an instant. */
 int64_t zone_offset(const struct zone *z, int64_t instant);
 
-/* The instant at which the wall clock shows wall: the first of two; the first one after a gap that wall lies in. */
+/*
+ * The instant at which the wall clock shows wall: the first of two; the first one after a gap that
+ * wall lies in.
+ */
 int64_t zone_instant(const struct zone *z, int64_t wall);
