@@ -13,12 +13,12 @@
  * at its frame size without a word, puts every VLAN tag back as 802.1Q, and knows no
  * direction and no time.
  */
+#include "interface.h"
 #include "source.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
@@ -30,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -273,19 +272,6 @@ static int begin(struct afpacket *a, const struct source_options *so, struct err
 	return 0;
 }
 
-/* Asks about the interface by its index: it may be renamed. */
-static int ask(const struct afpacket *a, int fd, unsigned long request, struct ifreq *ifr)
-{
-	void *data = ifr->ifr_data;
-
-	ifr->ifr_ifindex = a->ifindex;
-	if (ioctl(fd, SIOCGIFNAME, ifr) < 0)
-		return -errno;
-	if (request == SIOCETHTOOL)
-		ifr->ifr_data = data;
-	return ioctl(fd, request, ifr) < 0 ? -errno : 0;
-}
-
 /* What kind of interface it is, by a socket that takes no capability. */
 static int find_interface(struct source *s, struct afpacket *a, struct errbuf *err)
 {
@@ -296,7 +282,7 @@ static int find_interface(struct source *s, struct afpacket *a, struct errbuf *e
 	if (fd < 0)
 		return failed(err, a->name, "open a socket");
 	a->ifindex = (int)if_nametoindex(a->name);
-	r = a->ifindex == 0 ? -ENODEV : ask(a, fd, SIOCGIFHWADDR, &ifr);
+	r = a->ifindex == 0 ? -ENODEV : interface_ask(fd, a->ifindex, SIOCGIFHWADDR, &ifr);
 	(void)close(fd);
 	if (r < 0)
 		return no_interface(a->name, err);
@@ -321,14 +307,6 @@ static int find_interface(struct source *s, struct afpacket *a, struct errbuf *e
 			"raw IP (65534, 519) are known",
 			a->name, type);
 	}
-}
-
-static bool link_is_up(const struct afpacket *a)
-{
-	struct ifreq ifr = {.ifr_ifindex = 0};
-	const short up = IFF_UP | IFF_RUNNING;
-
-	return ask(a, a->queues[0].fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & up) == up;
 }
 
 static unsigned int blocks_for(uint32_t descriptors)
@@ -397,7 +375,7 @@ static int afpacket_open(struct source *s, const struct source_options *options,
 	(void)snprintf(s->driver, sizeof(s->driver), "af_packet");
 	s->clock = "kernel";
 	s->descriptors = a->queues[0].block_count * (BLOCK_BYTES / 2048);
-	if (!link_is_up(a))
+	if (!interface_is_up(a->queues[0].fd, a->ifindex))
 		source_warn(s, "interface '%s' is down: nothing comes until it is up", a->name);
 	return 0;
 }
@@ -590,18 +568,9 @@ static void afpacket_counts(struct source *s, struct source_counts *ret)
 static void afpacket_link(struct source *s, bool *ret_up, uint64_t *ret_bps)
 {
 	const struct afpacket *a = s->state;
-	struct ethtool_cmd command = {.cmd = ETHTOOL_GSET};
-	struct ifreq ifr = {.ifr_ifindex = 0};
-	uint32_t mbps;
 
-	*ret_up = link_is_up(a);
-	*ret_bps = 0;
-	ifr.ifr_data = (void *)&command;
-	if (ask(a, a->queues[0].fd, SIOCETHTOOL, &ifr) < 0)
-		return;
-	mbps = ethtool_cmd_speed(&command);
-	if (mbps != (uint32_t)SPEED_UNKNOWN && mbps != UINT16_MAX)
-		*ret_bps = (uint64_t)mbps * 1000000;
+	*ret_up = interface_is_up(a->queues[0].fd, a->ifindex);
+	*ret_bps = interface_bps(a->queues[0].fd, a->ifindex);
 }
 
 const struct source_class afpacket_class = {

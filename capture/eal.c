@@ -100,13 +100,13 @@ static uint64_t read_number(const char *path)
 
 static uint64_t free_huge_bytes(void)
 {
-	static const char *const format = "/sys/kernel/mm/hugepages/hugepages-%lukB/free_hugepages";
 	static const unsigned long sizes_kib[] = {2048, 1048576};
 	uint64_t bytes = 0;
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(sizes_kib) / sizeof(sizes_kib[0]); i++) {
-		(void)snprintf(path, sizeof(path), format, sizes_kib[i]);
+		(void)snprintf(path, sizeof(path),
+			"/sys/kernel/mm/hugepages/hugepages-%lukB/free_hugepages", sizes_kib[i]);
 		bytes += read_number(path) * sizes_kib[i] * 1024;
 	}
 	return bytes;

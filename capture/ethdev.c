@@ -2,13 +2,17 @@
  * Any DPDK device: a NIC by PCI address, a kernel interface by AF_XDP, a virtual
  * device in EAL's own words.
  */
+#include "interface.h"
 #include "source.h"
+#include "xdp.h"
 
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -27,6 +31,9 @@ enum { DLT_ETHERNET = 1, RSS_KEY_MAX = 64, LINK_OVERHEAD = RTE_ETHER_HDR_LEN + R
 struct ethdev {
 	uint16_t port_id;
 	bool probed; /* by us: to be removed by us */
+	int ifindex; /* of AF_XDP's interface; 0: another kind */
+	int link_fd; /* to ask about it */
+	bool made_promiscuous;
 	struct ethdev_queue {
 		uint16_t port_id;
 		uint16_t queue_id;
@@ -125,6 +132,11 @@ static void probe_text(const struct source_options *o, char *text, size_t size, 
 	(void)snprintf(name, RTE_ETH_NAME_MAX_LEN, "%.*s", (int)strcspn(text, ","), text);
 }
 
+static uint32_t mbuf_room_of(const struct source_options *o)
+{
+	return rte_pktmbuf_data_room_size(o->pools[0]) - RTE_PKTMBUF_HEADROOM;
+}
+
 static int find_device(struct ethdev *e, const struct source_options *o, struct errbuf *err)
 {
 	char text[512], name[RTE_ETH_NAME_MAX_LEN];
@@ -142,6 +154,9 @@ static int find_device(struct ethdev *e, const struct source_options *o, struct 
 			"(dpdk-devbind.py --status)",
 			o->device);
 	r = rte_dev_probe(text);
+	if (r < 0 && e->ifindex != 0)
+		return xdp_explain(
+			o->device, e->ifindex, e->link_fd, xdp_longest_frame(mbuf_room_of(o)), err);
 	if (r < 0)
 		return fail_with(err, r, "DPDK cannot make '%s': %s", o->device, strerror(-r));
 	e->probed = true;
@@ -246,8 +261,13 @@ static void set_frame_bytes(struct source *s, struct rte_eth_conf *conf,
 	const struct rte_eth_dev_info *info, const struct source_options *o)
 {
 	uint32_t mtu = o->frame_bytes - LINK_OVERHEAD;
-	uint32_t room = rte_pktmbuf_data_room_size(o->pools[0]) - RTE_PKTMBUF_HEADROOM;
+	uint32_t room = mbuf_room_of(o);
 
+	/* What this driver says of itself holds for larger mbufs than ours. */
+	if (has_prefix(o->device, XDP_PREFIX)) {
+		conf->rxmode.mtu = RTE_MIN(mtu, xdp_longest_frame(room) - LINK_OVERHEAD);
+		return;
+	}
 	if (info->max_mtu != 0 && mtu > info->max_mtu) {
 		mtu = info->max_mtu;
 		source_warn(s, "%s takes frames of up to %u bytes, not %u", s->driver,
@@ -281,8 +301,8 @@ static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_d
 		source_warn(
 			s, "%s allows %u descriptors, not %u", s->driver, rx_desc, o->descriptors);
 	s->descriptors = rx_desc;
-	/* One queue that nobody empties must not stop the others. */
-	rxconf.rx_drop_en = 1;
+	/* One queue that nobody empties must not stop the others. With AF_XDP it does not. */
+	rxconf.rx_drop_en = e->ifindex == 0;
 	for (uint16_t q = 0; q < o->queues; q++) {
 		r = rte_eth_rx_queue_setup(
 			e->port_id, q, rx_desc, (unsigned int)o->socket_id, &rxconf, o->pools[q]);
@@ -293,6 +313,9 @@ static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_d
 			r = rte_eth_rx_queue_setup(e->port_id, q, rx_desc,
 				(unsigned int)o->socket_id, &rxconf, o->pools[q]);
 		}
+		if (r < 0 && e->ifindex != 0)
+			return xdp_explain(o->device, e->ifindex, e->link_fd,
+				xdp_longest_frame(mbuf_room_of(o)), err);
 		if (r < 0)
 			return fail_with(err, r,
 				"%s: cannot set up rx queue %u with %u descriptors: %s", o->device,
@@ -348,11 +371,14 @@ static int configure(struct ethdev *e, struct source *s, const struct rte_eth_de
 
 static void set_promiscuous(struct ethdev *e, struct source *s, bool on)
 {
-	int r = on ? rte_eth_promiscuous_enable(e->port_id)
-		   : rte_eth_promiscuous_disable(e->port_id);
+	/* AF_XDP's driver sets the flag of the interface, which stays when we are gone. */
+	bool was = e->ifindex != 0 && interface_is_promiscuous(e->link_fd, e->ifindex);
+	int r = on || was ? rte_eth_promiscuous_enable(e->port_id)
+			  : rte_eth_promiscuous_disable(e->port_id);
 
 	if (r < 0 && on && r != -ENOTSUP)
 		source_warn(s, "%s refused promiscuous mode: %s", s->driver, strerror(-r));
+	e->made_promiscuous = r == 0 && on && e->ifindex != 0 && !was;
 }
 
 static void ethdev_close(struct source *s)
@@ -360,12 +386,39 @@ static void ethdev_close(struct source *s)
 	struct ethdev *e = s->state;
 	struct rte_eth_dev_info info;
 
+	if (e->made_promiscuous)
+		(void)rte_eth_promiscuous_disable(e->port_id);
 	(void)rte_eth_dev_stop(e->port_id);
 	if (rte_eth_dev_info_get(e->port_id, &info) == 0 && e->probed)
 		(void)rte_dev_remove(info.device); /* closes the port as well */
 	else
 		(void)rte_eth_dev_close(e->port_id);
+	if (e->ifindex != 0)
+		(void)close(e->link_fd);
 	rte_free(e);
+}
+
+/* Of AF_XDP's interface: what DPDK does not tell of it, the kernel does. */
+static int open_interface(struct ethdev *e, const struct source_options *o, struct errbuf *err)
+{
+	char interface[IF_NAMESIZE];
+	int r;
+
+	if (!has_prefix(o->device, XDP_PREFIX))
+		return 0;
+	r = xdp_check_rights(o->device, err);
+	if (r < 0)
+		return r;
+	(void)xdp_interface(o->device, interface);
+	e->link_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (e->link_fd < 0)
+		return fail_with(
+			err, -errno, "%s: cannot open a socket: %s", o->device, strerror(errno));
+	e->ifindex = (int)if_nametoindex(interface);
+	if (e->ifindex != 0)
+		return 0;
+	(void)close(e->link_fd);
+	return fail_with(err, -ENODEV, "'%s': there is no interface '%s'", o->device, interface);
 }
 
 static int ethdev_open(struct source *s, const struct source_options *o, struct errbuf *err)
@@ -378,11 +431,12 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	e = rte_zmalloc_socket("ethdev", sizeof(*e), RTE_CACHE_LINE_SIZE, o->socket_id);
 	if (e == NULL)
 		return fail_with(err, -ENOMEM, "%s: no memory", o->device);
+	r = open_interface(e, o, err);
+	if (r < 0)
+		goto free_state;
 	r = find_device(e, o, err);
-	if (r < 0) {
-		rte_free(e);
-		return r;
-	}
+	if (r < 0)
+		goto close_interface;
 	s->state = e;
 	r = rte_eth_dev_info_get(e->port_id, &info);
 	if (r < 0) {
@@ -394,6 +448,8 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	if (r < 0)
 		goto close_device;
 	set_promiscuous(e, s, o->promiscuous);
+	if (e->ifindex != 0)
+		xdp_warn(s, e->ifindex, e->link_fd, xdp_longest_frame(mbuf_room_of(o)));
 	if (rte_eth_macaddr_get(e->port_id, &mac) == 0) {
 		memcpy(s->mac, mac.addr_bytes, sizeof(s->mac));
 		s->has_mac = true;
@@ -410,6 +466,12 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	return 0;
 close_device:
 	ethdev_close(s);
+	return r;
+close_interface:
+	if (e->ifindex != 0)
+		(void)close(e->link_fd);
+free_state:
+	rte_free(e);
 	return r;
 }
 
@@ -463,6 +525,12 @@ static void ethdev_link(struct source *s, bool *ret_up, uint64_t *ret_bps)
 	const struct ethdev *e = s->state;
 	struct rte_eth_link link;
 
+	/* DPDK's driver says "up" and 10 Gbit/s, always. */
+	if (e->ifindex != 0) {
+		*ret_up = interface_is_up(e->link_fd, e->ifindex);
+		*ret_bps = interface_bps(e->link_fd, e->ifindex);
+		return;
+	}
 	if (rte_eth_link_get_nowait(e->port_id, &link) != 0)
 		return;
 	*ret_up = link.link_status == RTE_ETH_LINK_UP;
