@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pcap/pcap.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,11 @@ struct replay {
 	uint64_t pkts;
 	uint64_t pass_pkts; /* of this time through the file */
 	bool pass_begun;
+	struct errbuf fault; /* why the file ended early */
+
+	/* Set by the rx lcore behind fault; control turns it into a warning of the port. */
+	_Atomic bool faulty;
+	bool warned; /* control's */
 };
 
 static bool replay_claims(const char *device)
@@ -143,6 +149,15 @@ static int open_file(const char *path, char *buffer, pcap_t **ret, struct errbuf
 	if (p == NULL) {
 		(void)fclose(f);
 		return fail_with(err, -EINVAL, "cannot read '%s': %s", path, text);
+	}
+	/* pcap has 26 bits for it, what we write has 16. */
+	if (pcap_datalink(p) > UINT16_MAX) {
+		int linktype = pcap_datalink(p);
+
+		pcap_close(p);
+		return fail_with(err, -EINVAL,
+			"cannot replay '%s': link type %d does not fit pcapng, which has 0..65535",
+			path, linktype);
 	}
 	*ret = p;
 	return 0;
@@ -252,14 +267,23 @@ static void replay_close(struct source *s)
 	s->state = NULL;
 }
 
+/* The file ends before its end: who records from it must learn that. */
+static void end_early(struct replay *p, const char *why)
+{
+	(void)fail_with(&p->fault, -EIO, "'%s': %s; the %llu packets before it are good",
+		p->options.path, why, (unsigned long long)p->pkts);
+	log_warn("port %s: %s", p->name, p->fault.text);
+	/* Pairs with the acquire in replay_counts(). */
+	atomic_store_explicit(&p->faulty, true, memory_order_release);
+}
+
 /* The end of the file or of what can be read of it. With loop: from the start again. */
 static void end_pass(struct replay *p, int status)
 {
 	struct errbuf err;
 
 	if (status != PCAP_ERROR_BREAK)
-		log_warn("port %s: '%s': %s; the %llu packets before it are good", p->name,
-			p->options.path, pcap_geterr(p->file), (unsigned long long)p->pkts);
+		end_early(p, pcap_geterr(p->file));
 	/* A pass that brought nothing would be followed by others like it for ever. */
 	if (status != PCAP_ERROR_BREAK || !p->options.loop || p->pass_pkts == 0) {
 		p->ended = true;
@@ -268,7 +292,7 @@ static void end_pass(struct replay *p, int status)
 	pcap_close(p->file);
 	p->file = NULL;
 	if (open_file(p->options.path, p->buffer, &p->file, &err) < 0) {
-		log_warn("port %s: %s; it ends", p->name, err.text);
+		end_early(p, err.text);
 		p->ended = true;
 	}
 	p->pass_pkts = 0;
@@ -386,6 +410,13 @@ static bool replay_ended(const struct source_queue *q)
 
 static void replay_counts(struct source *s, struct source_counts *ret)
 {
+	struct replay *p = s->state;
+
+	/* Pairs with the release in end_early(). */
+	if (!p->warned && atomic_load_explicit(&p->faulty, memory_order_acquire)) {
+		p->warned = true;
+		source_warn(s, "%s", p->fault.text);
+	}
 	memset(ret, 0, sizeof(*ret));
 	ret->error_pkts = counter_get(&s->queues[0].error_pkts);
 }

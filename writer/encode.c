@@ -47,6 +47,28 @@ static uint8_t *put_time_option(uint8_t *at, uint16_t code, uint64_t time_ns)
 	return put_option(at, code, halves, sizeof(halves));
 }
 
+/*
+ * Files number link types as libpcap does in memory, except these: their DLT_ values differ
+ * between operating systems, those in files must not (libpcap, pcap-common.c).
+ */
+static uint16_t linktype_in_files(int dlt)
+{
+	enum { DLT, LINKTYPE, PAIR };
+	static const uint16_t DIFFERENT[][PAIR] = {
+		{11, 100}, /* ATM_RFC1483 */
+		{12, 101}, /* RAW */
+		{15, 102}, /* SLIP_BSDOS */
+		{16, 103}, /* PPP_BSDOS */
+		{19, 106}, /* ATM_CLIP */
+	};
+
+	for (size_t i = 0; i < sizeof(DIFFERENT) / sizeof(DIFFERENT[0]); i++) {
+		if (DIFFERENT[i][DLT] == dlt)
+			return DIFFERENT[i][LINKTYPE];
+	}
+	return (uint16_t)dlt;
+}
+
 /* Ends a block that began at start: option end, both lengths. */
 static uint8_t *end_block(uint8_t *start, uint8_t *at)
 {
@@ -126,10 +148,8 @@ void encode_header(uint8_t *to, size_t bytes, const struct run_options *o)
 	uint8_t *at = put_section_header(to, o);
 	uint32_t rest;
 
-	/* Classic link type numbers are libpcap's DLT_ for all that a port can have but raw IP. */
 	for (unsigned int i = 0; i < o->interface_count; i++)
-		at = put_interface(
-			at, (uint16_t)(o->linktype == 12 ? 101 : o->linktype), &o->interfaces[i]);
+		at = put_interface(at, linktype_in_files(o->linktype), &o->interfaces[i]);
 	rest = (uint32_t)(bytes - (size_t)(at - to));
 	memset(at, 0, rest);
 	at = put_u32(at, PCAPNG_WIRESPOOL);

@@ -193,6 +193,42 @@ START_TEST(truncated_file_gives_what_is_whole_and_ends)
 }
 END_TEST
 
+START_TEST(file_that_ends_early_is_one_warning_of_the_port)
+{
+	FILE *f = pcap_new("torn.pcap", 65535, LINKTYPE_ETHERNET);
+	struct source_counts counts;
+	struct burst b;
+
+	pcap_put(f, 1, 0, 60, 60);
+	pcap_put(f, 1, 0, 60, 60);
+	(void)fflush(f);
+	ck_assert_int_eq(ftruncate(fileno(f), 24 + 16 + 60 + 16 + 59), 0);
+	(void)fclose(f);
+	must_open(",speed=max");
+	replay_class.counts(&src, &counts);
+	ck_assert_str_eq(src.warnings[0], "");
+	ck_assert_uint_eq(receive(&b), 1);
+	rte_pktmbuf_free(b.pkts[0]);
+	replay_class.counts(&src, &counts);
+	replay_class.counts(&src, &counts);
+	ck_assert_ptr_nonnull(strstr(src.warnings[0], path));
+	ck_assert_ptr_nonnull(strstr(src.warnings[0], "the 1 packets before it are good"));
+	ck_assert_str_eq(src.warnings[1], "");
+	replay_class.close(&src);
+}
+END_TEST
+
+START_TEST(link_type_that_pcapng_cannot_say_is_refused)
+{
+	struct errbuf err;
+
+	(void)fclose(pcap_new("wide.pcap", 65535, 0x10001));
+	ck_assert_int_eq(open_replay("", 1, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "link type 65537 does not fit pcapng"));
+	ck_assert_int_eq(replay_class.check(device, &err), -EINVAL);
+}
+END_TEST
+
 START_TEST(empty_pool_delays_and_loses_nothing)
 {
 	static struct rte_mbuf *held[MBUFS];
@@ -448,6 +484,8 @@ static Suite *replay_suite(void)
 	tcase_add_test(t, wrong_option_is_refused_with_its_value);
 	tcase_add_test(t, more_than_one_queue_is_refused);
 	tcase_add_test(t, truncated_file_gives_what_is_whole_and_ends);
+	tcase_add_test(t, file_that_ends_early_is_one_warning_of_the_port);
+	tcase_add_test(t, link_type_that_pcapng_cannot_say_is_refused);
 	tcase_add_test(t, empty_pool_delays_and_loses_nothing);
 	tcase_add_test(t, frame_longer_than_a_segment_may_hold_is_counted_as_error);
 	tcase_add_test(t, loop_over_nothing_that_can_be_taken_ends);
