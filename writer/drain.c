@@ -185,8 +185,10 @@ static inline bool pack(struct stream *s, struct packet_ring *r, const struct pa
 		     p->time_ns < s->last_ns)) {
 		int room = stream_make_room(s, bytes, p->time_ns);
 
-		if (room == -ENOMEM && r->patient)
+		if (room == -ENOMEM && r->patient) {
+			r->out.missing = missing - p->missing; /* it comes with its slot again */
 			return false;
+		}
 		if (room < 0) {
 			r->out.missing = missing + 1;
 			if (room == -ENOMEM)
@@ -379,12 +381,13 @@ void run_rings_ledger(const struct run *r, struct run_ledger *ret)
 	for (unsigned int i = 0; i < r->ring_count; i++) {
 		const struct packet_ring *g = r->rings[i];
 
-		ret->received_pkts += counter_get(&g->in.received_pkts);
+		/* What is a part of received is read before it, so that it is never more. */
 		ret->outside_window_pkts += counter_get(&g->in.outside_window_pkts) +
 					    counter_get(&g->out.outside_window_pkts);
 		ret->filtered_pkts += counter_get(&g->in.filtered_pkts);
 		ret->lost_ring_pkts += counter_get(&g->in.lost_ring_pkts);
 		ret->lost_memory_pkts += counter_get(&g->out.lost_memory_pkts);
+		ret->received_pkts += counter_get(&g->in.received_pkts);
 	}
 }
 

@@ -67,6 +67,28 @@ void stream_drop_chunk(struct stream *s)
 	s->chunk = NULL;
 }
 
+/* What the run lost so far that no packet behind it may tell of any more. */
+static uint32_t losses(const struct run *r)
+{
+	struct interface_statistics st = {0};
+
+	for (uint32_t i = 0; i < r->interface_count; i++)
+		run_interface_counts(r, i, &st);
+	for (const struct stream *o = r->streams; o != NULL; o = o->next_in_run)
+		st.osdrop_pkts += counter_get(&o->lost_disk_pkts);
+	return (uint32_t)st.osdrop_pkts;
+}
+
+/* Keeps how much of the losses the run's last file tells: the one with the highest number. */
+static void note_told(struct run *r, uint32_t number, uint32_t told)
+{
+	uint64_t mine = (uint64_t)number << 32 | told;
+	uint64_t last = atomic_load(&r->told);
+
+	while (mine > last && !atomic_compare_exchange_weak(&r->told, &last, mine))
+		;
+}
+
 /* Appends the run's account so far, one statistics block per interface. There is room for it. */
 static void pack_statistics(struct stream *s, uint64_t now_ns)
 {
@@ -98,6 +120,7 @@ static void close_segment(struct stream *s)
 {
 	uint64_t wall_ns = clock_wall_ns();
 
+	note_told(s->run, s->segment->number, losses(s->run));
 	pack_statistics(s, wall_ns > s->last_ns ? wall_ns : s->last_ns);
 	s->chunk->end_off = s->chunk->used;
 	s->chunk->used += (uint32_t)sizeof(struct wirespool_end);
@@ -211,14 +234,36 @@ static void flush_old(struct stream *s, uint64_t wall_ns)
 		end_chunk(s);
 }
 
-/* A run that stored nothing leaves one file that says so. */
-static bool make_empty_file(struct stream *s)
+/* Of a run that stored something: do its files tell all that it lost? */
+static bool all_is_told(const struct run *r)
+{
+	return (uint32_t)atomic_load(&r->told) == losses(r);
+}
+
+static bool others_ended(const struct stream *s)
+{
+	for (const struct stream *o = s->run->streams; o != NULL; o = o->next_in_run)
+		if (o != s && !atomic_load_explicit(&o->ended, memory_order_acquire))
+			return false;
+	return true;
+}
+
+/*
+ * The last file has the account of the whole run. So a run that stored nothing leaves one file that
+ * says so, and one that lost packets after its last file was closed leaves one more. False: try
+ * again later.
+ */
+static bool make_last_file(struct stream *s)
 {
 	bool none = atomic_load(&s->run->next_segment) == 0;
 
-	if (!s->first || !none)
+	if (!s->first)
 		return true;
-	if (s->segment == NULL && begin_segment(s, s->run->start_ns) < 0)
+	if (!none && !others_ended(s))
+		return false;
+	if (!none && all_is_told(s->run))
+		return true;
+	if (s->segment == NULL && begin_segment(s, none ? s->run->start_ns : clock_wall_ns()) < 0)
 		return true; /* no stripe left: the log says so */
 	return try_close_segment(s) == 0;
 }
@@ -230,7 +275,7 @@ static bool finish(struct stream *s)
 		return false;
 	if (s->segment != NULL && try_close_segment(s) < 0)
 		return false;
-	return s->segments == NULL && make_empty_file(s) && s->segments == NULL;
+	return s->segments == NULL && make_last_file(s) && s->segments == NULL;
 }
 
 /* Nobody waits for the disks any more. */

@@ -62,8 +62,8 @@ const char *writer_warning(const struct writer *w, unsigned int index);
 bool stripe_is_null(const char *path);
 
 /*
- * Says whether a directory can be a stripe: it exists, is a directory, and files can be
- * made in it. Leaves nothing behind. -ENOENT, -ENOTDIR, -EACCES, -EROFS with a sentence.
+ * Says whether a directory can be a stripe: it exists, is a directory, and files may be
+ * made in it. Writes nothing, so that a disk that hangs holds up nobody. -ENOENT, -ENOTDIR, -EACCES, -EROFS with a sentence.
  */
 int stripe_check(const char *path, struct errbuf *err);
 

@@ -634,6 +634,7 @@ START_TEST(a_hung_disk_slows_no_other)
 	o = rig_options(&g);
 	o.rotate_bytes = 3 << 20;
 	shell("fsfreeze -f \"$DIR\"");
+	ck_assert_int_eq(stripe_check(g.dirs[0], &err), 0); /* and comes back */
 	rig_start(&g, &o);
 	/* Far more than fits in RAM: it goes through only if the other disk takes it. */
 	for (unsigned int i = 0; i < 60000; i++)
@@ -678,6 +679,38 @@ START_TEST(a_hung_disk_alone_costs_lost_memory_and_each_hole_is_told)
 	ck_assert_uint_eq(t.pkts, l.written_pkts);
 	ck_assert_uint_eq(t.dropcount_pkts, l.lost_memory_pkts);
 	ck_assert_uint_eq(t.last.osdrop_pkts, l.lost_memory_pkts);
+	unmount_first(&g);
+	rig_close(&g);
+}
+END_TEST
+
+START_TEST(losses_behind_the_last_packet_are_told_by_the_last_file)
+{
+	struct run_options o;
+	struct run_ledger l;
+	struct totals t;
+	struct rig g;
+
+	rig_open(&g, 1, 1, 8);
+	mount_on_first(&g, MOUNT_EXT4);
+	o = rig_options(&g);
+	o.rotate_bytes = 2 << 20; /* a file per chunk: none is open when memory runs out */
+	g.rings[0]->patient = false;
+	shell("fsfreeze -f \"$DIR\"");
+	rig_start(&g, &o);
+	for (unsigned int i = 0; i < 20000; i++)
+		put_bytes(g.rings[0], START_NS + i, 1500, 1500, 0);
+	while (!rte_ring_empty(g.rings[0]->slots))
+		pause_ms(1);
+	shell("fsfreeze -u \"$DIR\"");
+	rig_finish(&g);
+	run_get_ledger(g.run, &l);
+	ck_assert_uint_gt(l.lost_memory_pkts, 0);
+	ck_assert_uint_eq(l.received_pkts, ledger_sum(&l));
+	t = read_back(&g);
+	ck_assert_uint_eq(t.pkts, l.written_pkts);
+	ck_assert_uint_eq(t.last.osdrop_pkts, l.lost_memory_pkts);
+	ck_assert_uint_eq(t.last.usrdeliv_pkts, l.written_pkts);
 	unmount_first(&g);
 	rig_close(&g);
 }
@@ -752,6 +785,7 @@ int main(void)
 	tcase_add_test(c, a_full_disk_hands_over_to_the_other_and_the_part_is_recoverable);
 	tcase_add_test(c, a_hung_disk_slows_no_other);
 	tcase_add_test(c, a_hung_disk_alone_costs_lost_memory_and_each_hole_is_told);
+	tcase_add_test(c, losses_behind_the_last_packet_are_told_by_the_last_file);
 	tcase_add_test(c, an_abandoned_run_ends_without_its_disk_and_counts_lost_disk);
 	suite_add_tcase(suite, c);
 	runner = srunner_create(suite);
