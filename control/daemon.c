@@ -28,6 +28,9 @@ enum {
 	/* How long the start may take for a file that is recovered, and for its bytes. */
 	RECOVER_USEC = 120000000,
 	RECOVER_BYTES_PER_USEC = 20,
+	/* The kernel lets go of a killed process's files a moment after it has gone. */
+	LOCKED_WAIT_MS = 3000,
+	LOCKED_STEP_MS = 20,
 	EXIT_LOST = 3,
 	EXIT_SETTINGS = 2,
 };
@@ -43,8 +46,21 @@ uint64_t daemon_monotonic_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
 }
 
+/* As archive_recover(); waits for a lock to go, but in all files together no longer than *wait_ms. */
+static int recover_file(
+	const char *path, int *wait_ms, struct recover_report *ret, struct errbuf *err)
+{
+	int r = archive_recover(path, ret, err);
+
+	for (; r == -EBUSY && *wait_ms > 0; *wait_ms -= LOCKED_STEP_MS) {
+		(void)poll(NULL, 0, LOCKED_STEP_MS);
+		r = archive_recover(path, ret, err);
+	}
+	return r;
+}
+
 /* Seals what a crash left on a stripe, before anything new is written there. */
-static void recover_stripe(const char *path)
+static void recover_stripe(const char *path, int *wait_ms)
 {
 	struct archive_segment *segments;
 	struct recover_report report;
@@ -66,7 +82,7 @@ static void recover_stripe(const char *path)
 			segments[i].path,
 			(unsigned long long)(RECOVER_USEC +
 					     segments[i].file_bytes / RECOVER_BYTES_PER_USEC));
-		r = archive_recover(segments[i].path, &report, &err);
+		r = recover_file(segments[i].path, wait_ms, &report, &err);
 		if (r == -EBUSY)
 			log_info("%s: left alone, somebody writes it", segments[i].path);
 		else if (r < 0)
@@ -84,9 +100,10 @@ static void recover_stripe(const char *path)
 static void recover_stripes(const struct daemon *d)
 {
 	json_t *paths = report_stripe_paths(d), *path;
+	int wait_ms = LOCKED_WAIT_MS;
 	size_t i;
 
-	json_array_foreach(paths, i, path) recover_stripe(json_string_value(path));
+	json_array_foreach(paths, i, path) recover_stripe(json_string_value(path), &wait_ms);
 	json_decref(paths);
 }
 
@@ -355,8 +372,9 @@ static void tick(struct daemon *d, uint64_t now_ns)
 		runs_tick(d->runs);
 	if (d->asked_to_abandon)
 		(void)runs_abandon(d->runs);
-	if (d->ticks++ % TICKS_PER_SECOND == 0)
+	if (d->ticks % TICKS_PER_SECOND == 0)
 		each_second(d);
+	d->ticks++;
 	socket_tick(d->socket, now_ns);
 }
 

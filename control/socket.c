@@ -28,6 +28,7 @@ struct client {
 	char *in;        /* PROTOCOL_REQUEST_MAX bytes */
 	size_t in_bytes;
 	uint64_t begun_ns; /* when the line that is not whole yet began; 0: there is none */
+	uint64_t heard_ns; /* when it said something last; 0: it came since the last tick */
 	char *out;
 	size_t out_off; /* up to here it was sent */
 	size_t out_bytes;
@@ -409,7 +410,7 @@ static bool send_answers(struct client *c, uint64_t now_ns)
 }
 
 /* False: the connection broke. */
-static bool receive(struct client *c)
+static bool receive(struct client *c, uint64_t now_ns)
 {
 	ssize_t n;
 
@@ -421,6 +422,7 @@ static bool receive(struct client *c)
 	if (n == 0)
 		c->ended = true;
 	c->in_bytes += (size_t)n;
+	c->heard_ns = now_ns;
 	return true;
 }
 
@@ -496,11 +498,31 @@ void socket_serve(struct control_socket *s, uint64_t now_ns)
 		c = events[i].data.ptr;
 		if (c == NULL)
 			accept_clients(s);
-		else if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(c))
+		else if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) &&
+			 !receive(c, now_ns))
 			drop(s, c);
 		else
 			serve_client(s, c, now_ns);
 	}
+}
+
+/*
+ * When every place is taken, who has said nothing for longer than a request may take makes room for
+ * the next one. Not done in accept_clients(): events of the same pass may still be its.
+ */
+static void drop_silent(struct control_socket *s, uint64_t now_ns)
+{
+	struct client *longest = NULL, *c;
+
+	for (unsigned int i = 0; i < PROTOCOL_CLIENTS_MAX; i++) {
+		c = s->clients[i];
+		if (c == NULL)
+			return;
+		if (out_waiting(c) == 0 && (longest == NULL || c->heard_ns < longest->heard_ns))
+			longest = c;
+	}
+	if (longest != NULL && now_ns - longest->heard_ns > PROTOCOL_REQUEST_SECONDS * NS_PER_SEC)
+		drop(s, longest);
 }
 
 void socket_tick(struct control_socket *s, uint64_t now_ns)
@@ -514,10 +536,13 @@ void socket_tick(struct control_socket *s, uint64_t now_ns)
 		c = s->clients[i];
 		if (c == NULL)
 			continue;
+		if (c->heard_ns == 0)
+			c->heard_ns = now_ns;
 		if (c->stuck_ns != 0 &&
 			now_ns - c->stuck_ns > PROTOCOL_REQUEST_SECONDS * NS_PER_SEC)
 			drop(s, c);
 		else if (c->begun_ns != 0)
 			serve_client(s, c, now_ns);
 	}
+	drop_silent(s, now_ns);
 }

@@ -7,7 +7,8 @@
  * Limits   those of wirespool/protocol.h. A request that is malformed is answered; one that is
  *          too long or too slow is answered and its connection closed; a client that reads
  *          no answers gets no further ones, and is dropped when it does not go on.
- *          None of this touches another client.
+ *          None of this touches another client. When PROTOCOL_CLIENTS_MAX are there, who has
+ *          said nothing for PROTOCOL_REQUEST_SECONDS loses its place.
  *
  * The loop polls socket_fd() for reading, calls socket_serve() when it is ready, and socket_tick()
  * every now and then. Times are the caller's, of any clock that does not jump.

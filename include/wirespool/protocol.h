@@ -38,7 +38,7 @@
 
 enum {
 	PROTOCOL_REQUEST_MAX = 65536, /* bytes of one request, its newline included */
-	PROTOCOL_CLIENTS_MAX = 64, /* connections at a time; the next one is told so and closed */
+	PROTOCOL_CLIENTS_MAX = 64, /* at a time; the next one is told so, silent ones make room */
 	PROTOCOL_REQUEST_SECONDS = 10,  /* a request begun must be whole by then */
 	PROTOCOL_ANSWER_BYTES = 1 << 24 /* a client that lets more than this pile up is dropped */
 };

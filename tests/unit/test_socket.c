@@ -367,6 +367,40 @@ START_TEST(one_client_too_many_is_told_so_and_the_others_stay)
 }
 END_TEST
 
+START_TEST(client_that_says_nothing_makes_room_when_all_places_are_taken_and_no_other_does)
+{
+	int fds[PROTOCOL_CLIENTS_MAX], extra;
+	uint64_t later = (2 + PROTOCOL_REQUEST_SECONDS) * SECOND;
+	bool closed;
+
+	ck_assert_int_eq(socket_listen(s, path, NULL, &err), 0);
+	for (int i = 0; i < PROTOCOL_CLIENTS_MAX; i++) {
+		fds[i] = dial();
+		ck_assert_int_ge(fds[i], 0);
+		serve(SECOND);
+	}
+	socket_tick(s, SECOND);
+	for (int i = 0; i < PROTOCOL_CLIENTS_MAX; i++) {
+		if (i != 7)
+			say(fds[i], "{}\n");
+	}
+	serve(later);
+	socket_tick(s, later);
+	(void)hear(fds[7], &closed);
+	ck_assert(closed);
+	ck_assert_uint_eq(socket_clients(s), PROTOCOL_CLIENTS_MAX - 1);
+	extra = dial();
+	say(extra, "{}\n");
+	serve(later);
+	expect(extra, "\"ok\":true");
+	socket_tick(s, later + SECOND); /* full again, but all of them have asked */
+	ck_assert_uint_eq(socket_clients(s), PROTOCOL_CLIENTS_MAX);
+	(void)close(extra);
+	for (int i = 0; i < PROTOCOL_CLIENTS_MAX; i++)
+		(void)close(fds[i]);
+}
+END_TEST
+
 START_TEST(file_of_a_daemon_that_is_gone_is_replaced)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -468,6 +502,8 @@ int main(void)
 	tcase_add_test(c, client_that_says_no_more_still_gets_its_answer);
 	tcase_add_test(c, client_that_is_gone_at_once_leaves_nothing_behind);
 	tcase_add_test(c, one_client_too_many_is_told_so_and_the_others_stay);
+	tcase_add_test(
+		c, client_that_says_nothing_makes_room_when_all_places_are_taken_and_no_other_does);
 	tcase_add_test(c, file_of_a_daemon_that_is_gone_is_replaced);
 	tcase_add_test(c, file_of_a_daemon_that_answers_is_left_alone);
 	tcase_add_test(c, file_that_is_no_socket_is_left_alone);
