@@ -82,22 +82,21 @@ void progress_show(struct progress *p, const json_t *status, uint64_t now_ns)
 	uint64_t disk_bytes = sum_of(stripes, "written_bytes");
 	double seconds = (double)(now_ns - p->last_ns) / (double)NS_PER_SEC;
 	uint64_t elapsed_s = (now_ns - p->start_ns) / NS_PER_SEC;
-	char rate[UNITS_TEXT], written[UNITS_TEXT], lost[UNITS_TEXT], ram[UNITS_TEXT];
-	char line[512];
+	char in[UNITS_TEXT], rate[UNITS_TEXT], written[UNITS_TEXT], lost[UNITS_TEXT];
+	char disk[UNITS_TEXT], ram[UNITS_TEXT], line[8 * UNITS_TEXT];
 
 	if (!p->on || now_ns - p->last_ns < NS_PER_SEC)
 		return;
+	/* What a narrow terminal cuts off is what matters least. */
 	(void)snprintf(line, sizeof(line),
-		"%u:%02u:%02u  in %.3f Mpkt/s  kept %s  written %s  lost %s  disk %.1f MB/s  in "
-		"RAM "
-		"%s",
+		"%u:%02u:%02u  in %s  kept %s  lost %s  written %s  disk %s  RAM %s",
 		(unsigned int)(elapsed_s / 3600), (unsigned int)(elapsed_s / 60 % 60),
 		(unsigned int)(elapsed_s % 60),
-		per_second(received, p->received_pkts, seconds) / 1e6,
+		packet_rate_format(per_second(received, p->received_pkts, seconds), in),
 		rate_format(8 * per_second(wire_bytes, p->wire_bytes, seconds), rate),
-		count_format(sum_runs(status, "written_pkts"), written),
 		count_format(sum_lost(status), lost),
-		per_second(disk_bytes, p->disk_bytes, seconds) / 1e6,
+		count_format(sum_runs(status, "written_pkts"), written),
+		byte_rate_format(per_second(disk_bytes, p->disk_bytes, seconds), disk),
 		size_format(sum_runs(status, "queued_bytes"), ram));
 	p->last_ns = now_ns;
 	p->received_pkts = received;

@@ -36,7 +36,8 @@ struct session {
 	uint64_t asked_ns;
 	uint64_t tick_ns; /* when the next status is due */
 	json_t *run;
-	json_t *said; /* warnings, as keys */
+	json_t *said;  /* warnings, as keys */
+	json_t *links; /* of the ports at the last status; NULL before the first */
 	json_t *summary;
 	struct progress progress;
 };
@@ -57,9 +58,35 @@ static void say_warnings(struct session *s, const json_t *warnings, const char *
 		if (json_object_get(s->said, text) != NULL)
 			continue;
 		(void)json_object_set_new_nocheck(s->said, text, json_true());
+		/* The daemon's log began with them. */
+		if (s->verbose && s->links == NULL)
+			continue;
 		progress_clear(&s->progress);
 		log_warn("%s", text);
 	}
+}
+
+/* Links that went down or came back since the status before; with -v the daemon's log says it. */
+static void say_links(struct session *s, const json_t *ports)
+{
+	json_t *links = json_object();
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach(ports, i, port)
+	{
+		const char *name = answer_text(port, "name", "?");
+		json_t *now = json_object_get(port, "link_up");
+		const json_t *before = json_object_get(s->links, name);
+
+		(void)json_object_set_nocheck(links, name, now);
+		if (before == NULL || json_equal(before, now) || s->verbose)
+			continue;
+		progress_clear(&s->progress);
+		log_warn("%s: link %s", name, json_is_true(now) ? "up again" : "down");
+	}
+	json_decref(s->links);
+	s->links = links;
 }
 
 static void take_status(struct session *s, const json_t *status)
@@ -70,6 +97,7 @@ static void take_status(struct session *s, const json_t *status)
 	say_warnings(s, json_object_get(status, "warnings"), "");
 	json_array_foreach(json_object_get(status, "ports"), i, port)
 		say_warnings(s, json_object_get(port, "warnings"), answer_text(port, "name", "?"));
+	say_links(s, json_object_get(status, "ports"));
 	if (s->verbose && s->daemon.log_fd >= 0) {
 		progress_clear(&s->progress);
 		private_daemon_relay(&s->daemon);
@@ -246,7 +274,10 @@ static int run_session(struct session *s, json_t *request)
 	return r;
 }
 
-/* SIGHUP that is ignored (nohup) stays so, as in tcpdump; SIGPIPE must not end a recording. */
+/*
+ * SIGHUP that is ignored (nohup) stays so, as in tcpdump; SIGPIPE must not end a recording. SIGINT
+ * is ignored in what a script starts with '&', and an ignored signal never comes to a signalfd.
+ */
 static int catch_signals(void)
 {
 	struct sigaction hangup;
@@ -259,6 +290,8 @@ static int catch_signals(void)
 		(void)sigaddset(&set, SIGHUP);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -306,5 +339,6 @@ int record_session(json_t *request, bool verbose, bool *ret_started, json_t **re
 	json_decref(s.summary);
 	json_decref(s.run);
 	json_decref(s.said);
+	json_decref(s.links);
 	return r;
 }

@@ -66,13 +66,13 @@ void summary_print_run(const json_t *run, double duration_s)
 {
 	uint64_t written = answer_count(run, "written_pkts");
 	uint64_t wire_bytes = answer_count(run, "wire_bytes");
-	char size[UNITS_TEXT], rate[UNITS_TEXT], behind[3 * UNITS_TEXT];
+	char size[UNITS_TEXT], rate[UNITS_TEXT], pkt_rate[UNITS_TEXT], behind[4 * UNITS_TEXT];
 
 	(void)size_format(answer_count(run, "written_bytes"), size);
 	if (duration_s > 0)
-		(void)snprintf(behind, sizeof(behind), "%s stored, on average %s and %.3f Mpkt/s",
-			size, rate_format(8 * (double)wire_bytes / duration_s, rate),
-			(double)written / duration_s / 1e6);
+		(void)snprintf(behind, sizeof(behind), "%s stored, on average %s and %s", size,
+			rate_format(8 * (double)wire_bytes / duration_s, rate),
+			packet_rate_format((double)written / duration_s, pkt_rate));
 	else
 		(void)snprintf(behind, sizeof(behind), "%s stored", size);
 	printf("run %s\n", answer_text(run, "id", "?"));

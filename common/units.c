@@ -214,15 +214,31 @@ char *count_format(uint64_t n, char buf[UNITS_TEXT])
 	return buf;
 }
 
-char *rate_format(double bps, char buf[UNITS_TEXT])
+static char *per_second_format(double n, const char *unit, char buf[UNITS_TEXT])
 {
-	static const char *const names[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
+	static const char *const prefixes[] = {"", "k", "M", "G", "T"};
 	unsigned int i = 0;
 
-	for (; bps >= 1000 && i + 1 < sizeof(names) / sizeof(names[0]); i++)
-		bps /= 1000;
-	(void)snprintf(buf, UNITS_TEXT, i == 0 ? "%.0f %s" : "%.1f %s", bps, names[i]);
+	for (; n >= 1000 && i + 1 < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		n /= 1000;
+	(void)snprintf(
+		buf, UNITS_TEXT, i == 0 ? "%.0f %s%s/s" : "%.1f %s%s/s", n, prefixes[i], unit);
 	return buf;
+}
+
+char *rate_format(double bps, char buf[UNITS_TEXT])
+{
+	return per_second_format(bps, "bit", buf);
+}
+
+char *packet_rate_format(double pps, char buf[UNITS_TEXT])
+{
+	return per_second_format(pps, "pkt", buf);
+}
+
+char *byte_rate_format(double bytes_per_s, char buf[UNITS_TEXT])
+{
+	return per_second_format(bytes_per_s, "B", buf);
 }
 
 char *utc_format(uint64_t time_ns, char buf[UNITS_TEXT])

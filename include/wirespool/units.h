@@ -40,5 +40,11 @@ char *count_format(uint64_t n, char buf[UNITS_TEXT]);
 /* "39.8 Gbit/s" */
 char *rate_format(double bps, char buf[UNITS_TEXT]);
 
+/* "59.5 Mpkt/s" */
+char *packet_rate_format(double pps, char buf[UNITS_TEXT]);
+
+/* "5.0 GB/s" */
+char *byte_rate_format(double bytes_per_s, char buf[UNITS_TEXT]);
+
 /* ns since the epoch -> "2026-11-21T03:30:00.123Z" */
 char *utc_format(uint64_t time_ns, char buf[UNITS_TEXT]);

@@ -120,6 +120,10 @@ START_TEST(what_is_formatted_reads_well)
 	ck_assert_str_eq(duration_format(5400 * NS_PER_SEC, buf), "1h30m");
 	ck_assert_str_eq(duration_format(1500000000, buf), "1.5s");
 	ck_assert_str_eq(rate_format(39.8e9, buf), "39.8 Gbit/s");
+	ck_assert_str_eq(packet_rate_format(0.2, buf), "0 pkt/s");
+	ck_assert_str_eq(packet_rate_format(999, buf), "999 pkt/s");
+	ck_assert_str_eq(packet_rate_format(59.52e6, buf), "59.5 Mpkt/s");
+	ck_assert_str_eq(byte_rate_format(5e9, buf), "5.0 GB/s");
 	ck_assert_str_eq(utc_format(1700000000123000000ULL, buf), "2023-11-14T22:13:20.123Z");
 }
 END_TEST
