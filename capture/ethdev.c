@@ -273,16 +273,18 @@ static void set_frame_bytes(struct source *s, struct rte_eth_conf *conf,
 		source_warn(s, "%s takes frames of up to %u bytes, not %u", s->driver,
 			mtu + LINK_OVERHEAD, o->frame_bytes);
 	}
+	if (info->max_rx_pktlen != 0 && mtu + LINK_OVERHEAD > info->max_rx_pktlen) {
+		mtu = info->max_rx_pktlen - LINK_OVERHEAD;
+		source_warn(s, "%s takes frames of up to %u bytes, not %u", s->driver,
+			info->max_rx_pktlen, o->frame_bytes);
+	}
 	if (mtu < info->min_mtu)
 		mtu = info->min_mtu;
 	conf->rxmode.mtu = mtu;
 	if (mtu + LINK_OVERHEAD <= room)
 		return;
-	if (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) {
+	if (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER)
 		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
-	} else if (info->max_rx_pktlen != 0 && info->max_rx_pktlen <= room) {
-		conf->rxmode.mtu = info->max_rx_pktlen - LINK_OVERHEAD;
-	}
 }
 
 static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_dev_info *info,
@@ -511,13 +513,13 @@ static void ethdev_counts(struct source *s, struct source_counts *ret)
 	const struct ethdev *e = s->state;
 	struct rte_eth_stats stats;
 
-	for (unsigned int q = 0; q < s->queue_count; q++)
-		ret->error_pkts += counter_get(&s->queues[q].error_pkts);
 	if (rte_eth_stats_get(e->port_id, &stats) != 0)
 		return;
 	ret->missed_pkts = stats.imissed;
 	ret->no_mbuf_pkts = stats.rx_nombuf;
-	ret->error_pkts += stats.ierrors;
+	ret->error_pkts = stats.ierrors;
+	for (unsigned int q = 0; q < s->queue_count; q++)
+		ret->error_pkts += counter_get(&s->queues[q].error_pkts);
 }
 
 static void ethdev_link(struct source *s, bool *ret_up, uint64_t *ret_bps)
