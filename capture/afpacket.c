@@ -504,6 +504,7 @@ static uint16_t afpacket_receive(struct source_queue *sq, struct burst *b)
 		}
 		next_packet(q);
 	}
+	b->emptied = n < BURST_PKTS && !q->starved;
 	return n;
 }
 

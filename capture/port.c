@@ -273,7 +273,7 @@ void port_get_info(const struct port *p, struct port_info *ret)
 /* What the device lost since it was looked at last; counted only while a run is live on the port. */
 static void settle_losses(struct port *p)
 {
-	struct source_counts now = {0};
+	struct source_counts now = p->seen; /* stays, where the device does not answer */
 
 	p->source.class->counts(&p->source, &now);
 	if (p->live) {
@@ -342,7 +342,12 @@ struct packet_ring *port_ring_new(const struct port *p, unsigned int queue, uint
 
 	if (r == NULL)
 		return NULL;
-	r->nic_lost = &p->nic_lost;
+	/* A NIC does not say for which queue: its losses are told with the first. */
+	if (queue == 0) {
+		r->nic_lost = &p->nic_lost;
+		r->nic_lost_base = counter_get(&p->nic_lost);
+		r->out.nic_lost_seen = r->nic_lost_base;
+	}
 	r->interface_id = interface_id;
 	r->queue = queue;
 	r->patient = p->source.patient;

@@ -31,7 +31,7 @@ struct rx_queue {
 	counter received_pkts __rte_cache_aligned;
 	counter longest_gap_ns;
 	_Atomic bool ended;
-	uint64_t last_ns;  /* newest time it gave a packet */
+	uint64_t last_ns;  /* no packet to come will be older */
 	uint64_t last_tsc; /* of the poll before; 0: it rested since */
 } __rte_cache_aligned;
 

@@ -59,8 +59,10 @@ static uint64_t stamp(struct rx_queue *q, struct burst *b, unsigned int n, uint6
 				b->time_ns[i] = last_ns;
 			last_ns = b->time_ns[i];
 		}
+		if (b->emptied && now_ns > last_ns + KERNEL_LAG_NS)
+			last_ns = now_ns - KERNEL_LAG_NS;
 		q->last_ns = last_ns;
-		return now_ns > last_ns + KERNEL_LAG_NS ? now_ns - KERNEL_LAG_NS : last_ns;
+		return last_ns;
 	}
 	if (now_ns < last_ns)
 		now_ns = last_ns;

@@ -28,6 +28,7 @@ struct burst {
 	uint32_t wire_len[BURST_PKTS]; /* with own_lengths; else the mbuf's pkt_len */
 	uint32_t flags[BURST_PKTS];    /* with own_flags: epb_flags; else the source's flags */
 	bool own_times;
+	bool emptied; /* with own_times: nothing older is waiting in the source */
 	bool own_lengths;
 	bool own_flags;
 };

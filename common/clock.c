@@ -89,6 +89,14 @@ int64_t clock_shift_ns(void)
 	return shift_ns;
 }
 
+uint64_t clock_monotonic_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
 uint64_t clock_wall_ns(void)
 {
 	uint64_t shift_ns = (uint64_t)clock_shift_ns();

@@ -27,7 +27,7 @@ struct chunk {
 	uint64_t wire_bytes;
 	uint64_t first_ns;
 	uint64_t last_ns;
-	uint64_t begun_ns; /* wall clock, when its first block was packed */
+	uint64_t begun_ns; /* monotonic, when its first block was packed */
 	uint32_t end_off;  /* of the end block in a segment's last chunk; 0: not the last */
 
 	/* The spool's */

@@ -166,6 +166,12 @@ static inline void pack_block(struct chunk *c, const struct packet_ring *r, cons
 	memcpy(at, &bytes, sizeof(bytes));
 }
 
+/* Nobody waits for the disks any more, so nobody waits for chunks that they hold. */
+static bool abandoned(const struct stream *s)
+{
+	return atomic_load_explicit(&s->run->abandoned, memory_order_relaxed);
+}
+
 /*
  * One packet into the stream's chunk. False: there is no memory and the ring is patient, so the
  * packet stays where it is. Otherwise it is packed or counted, and its mbuf can go.
@@ -185,7 +191,7 @@ static inline bool pack(struct stream *s, struct packet_ring *r, const struct pa
 		     p->time_ns < s->last_ns)) {
 		int room = stream_make_room(s, bytes, p->time_ns);
 
-		if (room == -ENOMEM && r->patient) {
+		if (room == -ENOMEM && r->patient && !abandoned(s)) {
 			r->out.missing = missing - p->missing; /* it comes with its slot again */
 			return false;
 		}
@@ -217,7 +223,8 @@ static inline bool pack(struct stream *s, struct packet_ring *r, const struct pa
 	return true;
 }
 
-static void view_open(struct view *v, struct packet_ring *r)
+/* finishing: nothing is put into rings any more, so one that is empty holds up no other. */
+static void view_open(struct view *v, struct packet_ring *r, bool finishing)
 {
 	unsigned int left = 0;
 	/* M1: before the slots. Acquire pairs with the release in say_seen() of capture/rx.c. */
@@ -234,6 +241,8 @@ static void view_open(struct view *v, struct packet_ring *r)
 	} else {
 		v->open_ns = seen_ns;
 	}
+	if (finishing && left == 0)
+		v->open_ns = UINT64_MAX;
 }
 
 /* Up to which time this view lets the others pass: its next packet's, or what may still come. */
@@ -242,8 +251,12 @@ static inline uint64_t view_time(const struct view *v)
 	return v->next < v->count ? view_slot(v, v->next)->time_ns : v->open_ns;
 }
 
-/* The view whose next packet is the oldest, and the time up to which it may be emptied. */
-static struct view *oldest_view(struct view views[], unsigned int count, uint64_t *ret_bound_ns)
+/*
+ * The view whose next packet is the oldest, and the time up to which it may be emptied. give_way: what
+ * may still come on an empty ring is not waited for.
+ */
+static struct view *oldest_view(
+	struct view views[], unsigned int count, bool give_way, uint64_t *ret_bound_ns)
 {
 	struct view *oldest = NULL;
 
@@ -254,9 +267,13 @@ static struct view *oldest_view(struct view views[], unsigned int count, uint64_
 	*ret_bound_ns = UINT64_MAX;
 	if (oldest == NULL)
 		return NULL;
-	for (unsigned int i = 0; i < count; i++)
-		if (&views[i] != oldest && view_time(&views[i]) < *ret_bound_ns)
+	for (unsigned int i = 0; i < count; i++) {
+		bool empty = views[i].next == views[i].count;
+
+		if (&views[i] != oldest && !(empty && give_way) &&
+			view_time(&views[i]) < *ret_bound_ns)
 			*ret_bound_ns = view_time(&views[i]);
+	}
 	return view_time(oldest) <= *ret_bound_ns ? oldest : NULL;
 }
 
@@ -290,20 +307,24 @@ static bool any_ring_is_filling(const struct view views[], unsigned int count)
 	return false;
 }
 
-static void merge(
-	struct stream *s, struct view views[], unsigned int count, struct mbuf_batch *batch)
+/* Packs oldest first, as far as it may. False: no memory for a patient ring's packet. */
+static bool merge_views(struct stream *s, struct view views[], unsigned int count, bool give_way,
+	struct mbuf_batch *batch)
 {
 	uint64_t bound_ns;
 	struct view *v;
 
-	while ((v = oldest_view(views, count, &bound_ns)) != NULL)
+	while ((v = oldest_view(views, count, give_way, &bound_ns)) != NULL)
 		if (!empty_view(s, v, bound_ns, batch))
-			return;
-	if (!any_ring_is_filling(views, count))
-		return;
-	for (unsigned int i = 0; i < count; i++)
-		if (!empty_view(s, &views[i], UINT64_MAX, batch))
-			return;
+			return false;
+	return true;
+}
+
+static void merge(
+	struct stream *s, struct view views[], unsigned int count, struct mbuf_batch *batch)
+{
+	if (merge_views(s, views, count, false, batch) && any_ring_is_filling(views, count))
+		(void)merge_views(s, views, count, true, batch);
 }
 
 unsigned int stream_drain(struct stream *s)
@@ -312,8 +333,11 @@ unsigned int stream_drain(struct stream *s)
 	struct mbuf_batch batch = {.count = 0};
 	unsigned int taken = 0;
 
+	/* Acquire pairs with F1 in run_finish(): the rings are looked at after it. */
+	bool finishing = atomic_load_explicit(&s->run->finishing, memory_order_acquire);
+
 	for (unsigned int i = 0; i < s->ring_count; i++)
-		view_open(&views[i], s->rings[i]);
+		view_open(&views[i], s->rings[i], finishing);
 	if (s->ring_count == 1)
 		(void)empty_view(s, &views[0], UINT64_MAX, &batch);
 	else
@@ -365,8 +389,8 @@ void run_interface_counts(
 			   counter_get(&g->in.filtered_pkts) +
 			   counter_get(&g->out.outside_window_pkts);
 		received = counter_get(&g->in.received_pkts);
-		if (g->queue == 0 && g->nic_lost != NULL)
-			ret->ifdrop_pkts += counter_get(g->nic_lost);
+		if (g->nic_lost != NULL)
+			ret->ifdrop_pkts += counter_get(g->nic_lost) - g->nic_lost_base;
 		ret->ifrecv_pkts += received;
 		ret->filteraccept_pkts += received - left_out;
 		ret->osdrop_pkts +=

@@ -40,7 +40,7 @@ struct stream {
 	struct segment *segments; /* all that are not done with, that one included */
 	uint64_t last_ns;         /* time of the last packet in the segment */
 	uint64_t cut_ns;          /* a packet at or after this time begins a new segment */
-	uint64_t statistics_ns;   /* wall clock at the last statistics blocks */
+	uint64_t statistics_ns;   /* monotonic, at the last statistics blocks */
 	uint64_t statistics_sum;  /* of all counters then: nothing new, nothing written */
 	unsigned int held;        /* chunks taken from the pool and not given back */
 	bool tail_due; /* the segment is to be closed as soon as there is a chunk for its end */
@@ -124,7 +124,7 @@ static inline uint32_t stream_room(const struct stream *s)
  * Every few ms: statistics blocks, flush, timed rotation, the end of the run. True when the
  * stream has ended: control may free it at any time from then on.
  */
-bool stream_housekeep(struct stream *s, uint64_t wall_ns);
+bool stream_housekeep(struct stream *s, uint64_t now_ns);
 /* The chunk being packed is lost with its stripes: counts and gives it back. */
 void stream_drop_chunk(struct stream *s);
 /* A packet may be stored within the run's limits. */

@@ -327,8 +327,7 @@ static void chunk_failed(struct segment *seg, struct chunk *c, int error)
 {
 	stripe_fail(seg->stripe, error);
 	seg->broken = true;
-	if (seg->void_count < SEGMENT_VOIDS_MAX)
-		seg->void_offs[seg->void_count++] = c->file_off;
+	c->tries++;
 	put_back(seg, c);
 }
 
@@ -442,11 +441,17 @@ static unsigned int submit_segment(struct spool *sp, struct segment *seg)
 	return n;
 }
 
-/* All chunks that did not reach the segment's disk, in their order; the segment has none then. */
+/*
+ * All chunks that did not reach the segment's disk, in their order; the segment has none then. Of
+ * those that were tried, a part may be there: one that failed, or one that waited to go on.
+ */
 static struct chunk *take_unwritten(struct segment *seg)
 {
 	struct chunk *all = seg->queue;
 
+	for (const struct chunk *c = all; c != NULL; c = c->next)
+		if (c->tries != 0 && seg->void_count < SEGMENT_VOIDS_MAX)
+			seg->void_offs[seg->void_count++] = c->file_off;
 	seg->queue = NULL;
 	seg->queue_end = &seg->queue;
 	return all;
@@ -479,12 +484,12 @@ static void redirect(struct segment *seg)
 	}
 	for (; c != NULL; c = next) {
 		next = c->next;
+		seg->pkts -= c->pkts;
 		if (to == NULL) {
 			drop(seg, c);
 			continue;
 		}
 		unqueue(seg, c);
-		seg->pkts -= c->pkts;
 		if (c->end_off == 0)
 			c->used = c->packed;
 		if (next == NULL && !filling)
@@ -617,6 +622,8 @@ void spool_abandon(struct stream *s)
 	for (struct segment *seg = s->segments; seg != NULL; seg = seg->next) {
 		enum segment_state state = segment_state(seg);
 
+		if (seg->in_flight != 0 || state == SEGMENT_OPENING || state == SEGMENT_SEALING)
+			atomic_store(&s->run->stuck, true);
 		if (seg->abandoned)
 			continue;
 		for (c = take_unwritten(seg); c != NULL; c = next) {
@@ -627,7 +634,5 @@ void spool_abandon(struct stream *s)
 		/* What is under way may still reach the disk, but nobody waits to see it. */
 		counter_add(&s->lost_disk_pkts, seg->pkts - seg->written_pkts);
 		seg->abandoned = seg->closed = true;
-		if (seg->in_flight != 0 || state == SEGMENT_OPENING || state == SEGMENT_SEALING)
-			atomic_store(&s->run->stuck, true);
 	}
 }

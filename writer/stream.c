@@ -53,7 +53,7 @@ static int begin_chunk(struct stream *s)
 		return -ENOMEM;
 	s->held++;
 	s->chunk->used = sizeof(struct wirespool_chunk);
-	s->chunk->begun_ns = clock_wall_ns();
+	s->chunk->begun_ns = clock_monotonic_ns();
 	return 0;
 }
 
@@ -90,8 +90,10 @@ static void note_told(struct run *r, uint32_t number, uint32_t told)
 }
 
 /* Appends the run's account so far, one statistics block per interface. There is room for it. */
-static void pack_statistics(struct stream *s, uint64_t now_ns)
+static void pack_statistics(struct stream *s)
 {
+	uint64_t wall_ns = clock_wall_ns();
+	uint64_t now_ns = wall_ns > s->last_ns ? wall_ns : s->last_ns;
 	struct chunk *c = s->chunk;
 
 	for (uint32_t i = 0; i < s->run->interface_count; i++) {
@@ -104,7 +106,7 @@ static void pack_statistics(struct stream *s, uint64_t now_ns)
 				st.osdrop_pkts += counter_get(&o->lost_disk_pkts);
 		c->used += encode_statistics(c->data + c->used, i, &st);
 	}
-	s->statistics_ns = now_ns;
+	s->statistics_ns = clock_monotonic_ns();
 }
 
 static void queue_chunk(struct stream *s)
@@ -118,10 +120,8 @@ static void queue_chunk(struct stream *s)
 /* The chunk in hand becomes the segment's last: statistics, end block. */
 static void close_segment(struct stream *s)
 {
-	uint64_t wall_ns = clock_wall_ns();
-
 	note_told(s->run, s->segment->number, losses(s->run));
-	pack_statistics(s, wall_ns > s->last_ns ? wall_ns : s->last_ns);
+	pack_statistics(s);
 	s->chunk->end_off = s->chunk->used;
 	s->chunk->used += (uint32_t)sizeof(struct wirespool_end);
 	queue_chunk(s);
@@ -210,12 +210,12 @@ static uint64_t statistics_sum(const struct run *r)
 	return sum;
 }
 
-static void keep_statistics(struct stream *s, uint64_t wall_ns)
+static void keep_statistics(struct stream *s, uint64_t now_ns)
 {
-	uint64_t age_ns = wall_ns - s->statistics_ns;
+	uint64_t age_ns = now_ns - s->statistics_ns;
 	uint64_t sum;
 
-	if (wall_ns < s->statistics_ns || s->segment == NULL ||
+	if (s->segment == NULL ||
 		age_ns < (s->chunk != NULL ? STATISTICS_EVERY_NS : STATISTICS_IDLE_NS))
 		return;
 	sum = statistics_sum(s->run);
@@ -224,13 +224,13 @@ static void keep_statistics(struct stream *s, uint64_t wall_ns)
 	if (s->chunk->used + s->run->interface_count * STATISTICS_BYTES > stream_room(s))
 		return;
 	s->statistics_sum = sum;
-	pack_statistics(s, wall_ns > s->last_ns ? wall_ns : s->last_ns);
+	pack_statistics(s);
 }
 
-static void flush_old(struct stream *s, uint64_t wall_ns)
+static void flush_old(struct stream *s, uint64_t now_ns)
 {
-	if (s->chunk != NULL && s->segment != NULL && wall_ns > s->chunk->begun_ns &&
-		wall_ns - s->chunk->begun_ns >= s->run->flush_ns)
+	if (s->chunk != NULL && s->segment != NULL &&
+		now_ns - s->chunk->begun_ns >= s->run->flush_ns)
 		end_chunk(s);
 }
 
@@ -288,7 +288,7 @@ static bool abandon(struct stream *s)
 	       (s->segments == NULL || atomic_load_explicit(&s->run->stuck, memory_order_relaxed));
 }
 
-bool stream_housekeep(struct stream *s, uint64_t wall_ns)
+bool stream_housekeep(struct stream *s, uint64_t now_ns)
 {
 	/* Acquire pairs with F1 in run_finish(): what the rings got before it is seen below. */
 	bool finishing = atomic_load_explicit(&s->run->finishing, memory_order_acquire);
@@ -300,8 +300,8 @@ bool stream_housekeep(struct stream *s, uint64_t wall_ns)
 	}
 	if (finishing)
 		return false;
-	keep_statistics(s, wall_ns);
-	flush_old(s, wall_ns);
+	keep_statistics(s, now_ns);
+	flush_old(s, now_ns);
 	if (s->segment != NULL && s->cut_ns != UINT64_MAX && stream_seen_until(s) >= s->cut_ns)
 		(void)try_close_segment(s);
 	return false;

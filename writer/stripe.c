@@ -32,6 +32,7 @@ struct request {
 };
 
 static struct stripe *all_stripes;
+static struct stripe *left_to_disks; /* until the process ends */
 
 bool stripe_is_null(const char *path)
 {
@@ -159,6 +160,8 @@ static int seal_file(struct stripe *st, struct segment *s)
 {
 	char part[NAME_MAX + 1], name[NAME_MAX + 1];
 
+	if (s->sync_error != 0)
+		return s->sync_error;
 	if (ftruncate(s->fd, (off_t)s->file_bytes) < 0 || fsync(s->fd) < 0)
 		return -errno;
 	segment_name(s, false, part, sizeof(part));
@@ -219,8 +222,9 @@ static void look_at_space(struct stripe *st)
 /* So that a power cut takes no more than the last second: sizes and extents are on disk, too. */
 static void sync_open(const struct stripe *st)
 {
-	for (const struct segment *s = st->open; s != NULL; s = s->next_open)
-		(void)fdatasync(s->fd); /* what is wrong with it is told when the file is sealed */
+	for (struct segment *s = st->open; s != NULL; s = s->next_open)
+		if (fdatasync(s->fd) < 0 && s->sync_error == 0)
+			s->sync_error = -errno; /* seal_file() ends with it */
 }
 
 static uint64_t monotonic_ms(void)
@@ -368,9 +372,9 @@ static bool stop_keeper(struct stripe *s)
 	(void)fcntl(s->requests[1], F_SETFL, 0);
 	if (write(s->requests[1], &quit, sizeof(quit)) < 0)
 		return false;
-	(void)clock_gettime(CLOCK_REALTIME, &until);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += QUIT_SECONDS;
-	if (pthread_timedjoin_np(s->keeper, NULL, &until) != 0) {
+	if (pthread_clockjoin_np(s->keeper, NULL, CLOCK_MONOTONIC, &until) != 0) {
 		log_error("stripe '%s': its disk does not answer; left to itself", s->path);
 		(void)pthread_detach(s->keeper);
 		return false;
@@ -393,6 +397,12 @@ void stripe_close(struct stripe *s)
 		if (!stop_keeper(s))
 			return;
 		(void)close(s->dir_fd);
+	}
+	/* Writes of an abandoned run that its disk has not given back yet are still counted here. */
+	if (atomic_load(&s->in_flight) != 0 || atomic_load(&s->queued_bytes) != 0) {
+		s->next = left_to_disks;
+		left_to_disks = s;
+		return;
 	}
 	free(s->path);
 	free(s);

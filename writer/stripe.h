@@ -59,6 +59,7 @@ struct segment {
 	unsigned int void_count;
 
 	struct segment *next_open; /* the keeper's, among those of its stripe */
+	int sync_error;            /* likewise: the kernel tells of a lost write once only */
 
 	/* The writer's */
 	int slot;          /* among io_uring's registered files; -1: none */

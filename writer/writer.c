@@ -12,7 +12,7 @@
 #include "wirespool/clock.h"
 
 enum {
-	ROUNDS_PER_LOOK = 64, /* rounds between two looks at the wall clock */
+	ROUNDS_PER_LOOK = 64, /* rounds between two looks at the clock */
 	WARNINGS_MAX = 4,
 	PAUSE_MIN_NS = 1000,
 	PAUSE_LIVE_MAX_NS = 100 * 1000, /* while a run is live: rings hold more than this */
@@ -78,17 +78,17 @@ static void take_inbox(struct writer *w)
 static void housekeep(struct writer *w)
 {
 	struct stream **at = &w->streams;
-	uint64_t wall_ns = clock_wall_ns();
+	uint64_t now_ns = clock_monotonic_ns();
 
-	if (wall_ns >= w->housekept_ns && wall_ns - w->housekept_ns < HOUSEKEEP_NS)
+	if (now_ns - w->housekept_ns < HOUSEKEEP_NS)
 		return;
-	w->housekept_ns = wall_ns;
+	w->housekept_ns = now_ns;
 	while (*at != NULL) {
 		struct stream *s = *at;
 		struct stream *next = s->next;
 
 		/* Once it has ended, control may free it: not a look more. */
-		if (stream_housekeep(s, wall_ns))
+		if (stream_housekeep(s, now_ns))
 			*at = next;
 		else
 			at = &s->next;

@@ -63,4 +63,9 @@ int64_t clock_renew(struct clock_base *c, uint64_t tsc, uint64_t now_ns, uint64_
  * evidence, so the shift is reported by clock_shift_ns() and named in status.
  */
 uint64_t clock_wall_ns(void);
+
+/* For spans: it does not jump when the wall clock is set. */
+uint64_t clock_monotonic_ns(void);
+
+/* How far WIRESPOOL_FAKE_TIME moved the wall clock; 0: not at all. */
 int64_t clock_shift_ns(void);

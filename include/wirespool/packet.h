@@ -58,9 +58,11 @@ struct packet_ring_out {
 struct packet_ring {
 	/* Read-only after packet_ring_new() */
 	struct rte_ring *slots;
-	const counter *nic_lost; /* packets the port lost so far before any ring; NULL: never any */
-	uint32_t interface_id;   /* of the pcapng interface that is this ring's port */
-	uint32_t queue;          /* rx queue on that port */
+	const counter
+		*nic_lost; /* packets the port lost so far before any ring; NULL: not told here */
+	uint64_t nic_lost_base; /* of those, from before this ring */
+	uint32_t interface_id;  /* of the pcapng interface that is this ring's port */
+	uint32_t queue;         /* rx queue on that port */
 	bool patient;     /* the source waits: a packet here is never dropped for want of room */
 	bool write_queue; /* the port has several queues: say in each packet which */
 

@@ -426,6 +426,45 @@ START_TEST(packets_of_many_rings_are_in_the_order_of_time)
 }
 END_TEST
 
+START_TEST(a_run_ends_though_one_of_its_rings_fell_silent_earlier)
+{
+	struct run_options o;
+	struct rig g;
+
+	rig_open(&g, 1, 2, 16);
+	o = rig_options(&g);
+	rig_start(&g, &o);
+	put(g.rings[1], START_NS);
+	for (unsigned int i = 1; i < 100; i++)
+		put(g.rings[0], START_NS + i); /* nobody will say more of ring 1 */
+	rig_finish(&g);
+	ck_assert_uint_eq(read_back(&g).pkts, 100);
+	rig_close(&g);
+}
+END_TEST
+
+START_TEST(rings_that_fill_up_beside_a_silent_one_are_still_merged)
+{
+	struct run_options o;
+	struct totals t;
+	struct rig g;
+
+	rig_open(&g, 1, 3, 16);
+	o = rig_options(&g);
+	g.rings[0]->patient = g.rings[1]->patient = false;
+	rig_start(&g, &o);
+	for (unsigned int i = 0; i < 5000; i++) {
+		put(g.rings[0], START_NS + 2 * i);
+		put(g.rings[1], START_NS + 2 * i + 1);
+	}
+	rig_finish(&g);
+	t = read_back(&g);
+	ck_assert_uint_eq(t.pkts, 10000);
+	ck_assert_uint_le(t.sealed, 3);
+	rig_close(&g);
+}
+END_TEST
+
 START_TEST(a_packet_that_comes_too_late_begins_a_new_file)
 {
 	struct run_options o;
@@ -776,6 +815,8 @@ int main(void)
 	tcase_add_test(c, rotation_on_the_clock_cuts_between_packets_at_the_boundary);
 	tcase_add_test(c, a_quiet_run_is_cut_on_time_without_a_packet);
 	tcase_add_test(c, packets_of_many_rings_are_in_the_order_of_time);
+	tcase_add_test(c, a_run_ends_though_one_of_its_rings_fell_silent_earlier);
+	tcase_add_test(c, rings_that_fill_up_beside_a_silent_one_are_still_merged);
 	tcase_add_test(c, a_packet_that_comes_too_late_begins_a_new_file);
 	tcase_add_test(c, a_hole_is_told_on_the_packet_after_it);
 	tcase_add_test(c, limits_store_exactly_as_many_packets);
