@@ -58,6 +58,21 @@ static double per_second(uint64_t now, uint64_t before, double seconds)
 	return now > before ? (double)(now - before) / seconds : 0;
 }
 
+/*
+ * How much of a line has room: a line that wraps could not be rewritten, and half a number would be
+ * another number. Two blanks part its fields.
+ */
+static int fitting(const char *line, int columns)
+{
+	int length = (int)strlen(line), fits = columns;
+
+	if (length <= columns)
+		return length;
+	while (fits > 0 && strncmp(line + fits, "  ", 2) != 0)
+		fits--;
+	return fits > 0 ? fits : columns;
+}
+
 static void draw(struct progress *p, const char *line)
 {
 	struct winsize size;
@@ -67,10 +82,9 @@ static void draw(struct progress *p, const char *line)
 		fprintf(stderr, "%s\n", line);
 		return;
 	}
-	/* A line that wraps could not be rewritten. */
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0)
 		columns = size.ws_col;
-	fprintf(stderr, "\r%.*s\033[K", columns > 1 ? columns - 1 : 79, line);
+	fprintf(stderr, "\r%.*s\033[K", fitting(line, columns > 1 ? columns - 1 : 79), line);
 	p->drawn = true;
 }
 
