@@ -239,17 +239,20 @@ static void *keeper_main(void *arg)
 {
 	struct stripe *st = arg;
 	struct pollfd p = {.fd = st->requests[0], .events = POLLIN};
-	uint64_t looked_ms = 0;
+	uint64_t look_ms = 0, now_ms;
 	struct request r;
 
 	(void)pthread_setname_np(pthread_self(), "keeper");
 	for (;;) {
-		if (monotonic_ms() - looked_ms >= LOOK_MS) {
+		now_ms = monotonic_ms();
+		if (now_ms >= look_ms) {
 			sync_open(st);
 			look_at_space(st);
-			looked_ms = monotonic_ms();
+			look_ms = now_ms + LOOK_MS;
+			now_ms = monotonic_ms();
 		}
-		if (poll(&p, 1, LOOK_MS) <= 0)
+		/* A request that came in between must not put the look off by another second. */
+		if (poll(&p, 1, now_ms < look_ms ? (int)(look_ms - now_ms) : 0) <= 0)
 			continue;
 		if (read(st->requests[0], &r, sizeof(r)) != sizeof(r) || r.what == KEEPER_QUIT)
 			return NULL;
