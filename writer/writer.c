@@ -13,9 +13,10 @@
 
 enum {
 	ROUNDS_PER_LOOK = 64, /* rounds between two looks at the clock */
+	BUSY_ROUND = 64,      /* packets of a round after which the next follows at once */
 	WARNINGS_MAX = 4,
 	PAUSE_MIN_NS = 1000,
-	PAUSE_LIVE_MAX_NS = 100 * 1000, /* while a run is live: rings hold more than this */
+	PAUSE_LIVE_MAX_NS = 50 * 1000, /* while a run is live: rings hold more than this */
 	PAUSE_IDLE_MAX_NS = 5 * 1000 * 1000,
 	SPOOL_DEPTH_MAX = 128,
 };
@@ -38,7 +39,7 @@ struct writer {
 	/* The thread's */
 	struct stream *streams __attribute__((aligned(64)));
 	uint64_t housekept_ns;
-	unsigned int empty_rounds;
+	unsigned int quiet_rounds;
 };
 
 struct chunk_pool *writer_pool(struct writer *w)
@@ -95,14 +96,14 @@ static void housekeep(struct writer *w)
 	}
 }
 
-/* Nothing moved: sleeps a little longer each time. Rings and disks have room for as long. */
+/* Little moved: sleeps a little longer each time. Rings and disks have room for as long. */
 static void rest(struct writer *w)
 {
 	uint64_t max_ns = w->streams != NULL ? PAUSE_LIVE_MAX_NS : PAUSE_IDLE_MAX_NS;
-	uint64_t ns = (uint64_t)PAUSE_MIN_NS << (w->empty_rounds < 16 ? w->empty_rounds : 16);
+	uint64_t ns = (uint64_t)PAUSE_MIN_NS << (w->quiet_rounds < 16 ? w->quiet_rounds : 16);
 	struct timespec t = {.tv_sec = 0, .tv_nsec = (long)(ns < max_ns ? ns : max_ns)};
 
-	w->empty_rounds++;
+	w->quiet_rounds++;
 	(void)nanosleep(&t, NULL);
 }
 
@@ -122,12 +123,13 @@ static void *writer_main(void *arg)
 		for (struct stream *s = w->streams; s != NULL; s = s->next)
 			moved += stream_drain(s);
 		moved += spool_run(w->spool, w->streams);
-		if (moved == 0 || round % ROUNDS_PER_LOOK == 0)
+		if (moved < BUSY_ROUND || round % ROUNDS_PER_LOOK == 0)
 			housekeep(w);
-		if (moved == 0)
+		/* A few packets a round are no reason to hurry: the next pause brings no more. */
+		if (moved < BUSY_ROUND)
 			rest(w);
 		else
-			w->empty_rounds = 0;
+			w->quiet_rounds = 0;
 	}
 	drain_thread_leave();
 	return NULL;
