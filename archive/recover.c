@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 #include "wirespool/archive.h"
 
 /* libpcap refuses blocks over 16 MiB. */
-enum { PADDING_BYTES_MAX = 1 << 20 };
+enum { PADDING_BYTES_MAX = 1 << 20, LOCKED_STEP_MS = 20 };
 
 /* A statistics block of the tail: 24 bytes, a comment, two times, five counters, end of options. */
 enum { COMMENT_MAX = 160, STATISTICS_MAX = 24 + 4 + COMMENT_MAX + 7 * 12 + 4 };
@@ -386,4 +387,16 @@ say_why:
 		return fail_with(err, r, "cannot recover '%s': %s", path, why.text);
 	*ret_report = report;
 	return 0;
+}
+
+int archive_recover_within(
+	const char *path, int *wait_ms, struct recover_report *ret_report, struct errbuf *err)
+{
+	int r = archive_recover(path, ret_report, err);
+
+	for (; r == -EBUSY && *wait_ms > 0; *wait_ms -= LOCKED_STEP_MS) {
+		(void)poll(NULL, 0, LOCKED_STEP_MS);
+		r = archive_recover(path, ret_report, err);
+	}
+	return r;
 }

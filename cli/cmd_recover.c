@@ -37,6 +37,7 @@ struct recover {
 	bool json;
 	unsigned int sealed;
 	unsigned int busy;
+	int wait_ms; /* left of the time for locks to go */
 };
 
 static void print_json(const char *path, const struct recover_report *report)
@@ -75,7 +76,7 @@ static int recover_file(const char *path, void *context)
 	struct errbuf err = {""};
 	int r;
 
-	r = archive_recover(path, &report, &err);
+	r = archive_recover_within(path, &recover->wait_ms, &report, &err);
 	if (r == -EBUSY) {
 		recover->busy++;
 		log_info("'%s' is being written: left alone", path);
@@ -132,7 +133,7 @@ static int recover_all(struct recover *recover, int argc, char *argv[])
 
 int cmd_recover(int argc, char *argv[])
 {
-	struct recover recover = {false, 0, 0};
+	struct recover recover = {.wait_ms = RECOVER_WAIT_MS};
 	int key, code;
 
 	while ((key = options_next(&usage, argc, argv)) != OPTIONS_END) {

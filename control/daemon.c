@@ -28,9 +28,6 @@ enum {
 	/* How long the start may take for a file that is recovered, and for its bytes. */
 	RECOVER_USEC = 120000000,
 	RECOVER_BYTES_PER_USEC = 20,
-	/* The kernel lets go of a killed process's files a moment after it has gone. */
-	LOCKED_WAIT_MS = 3000,
-	LOCKED_STEP_MS = 20,
 	EXIT_LOST = 3,
 	EXIT_SETTINGS = 2,
 };
@@ -44,19 +41,6 @@ uint64_t daemon_monotonic_ns(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
-}
-
-/* As archive_recover(); waits for a lock to go, but in all files together no longer than *wait_ms. */
-static int recover_file(
-	const char *path, int *wait_ms, struct recover_report *ret, struct errbuf *err)
-{
-	int r = archive_recover(path, ret, err);
-
-	for (; r == -EBUSY && *wait_ms > 0; *wait_ms -= LOCKED_STEP_MS) {
-		(void)poll(NULL, 0, LOCKED_STEP_MS);
-		r = archive_recover(path, ret, err);
-	}
-	return r;
 }
 
 /* Seals what a crash left on a stripe, before anything new is written there. */
@@ -82,7 +66,7 @@ static void recover_stripe(const char *path, int *wait_ms)
 			segments[i].path,
 			(unsigned long long)(RECOVER_USEC +
 					     segments[i].file_bytes / RECOVER_BYTES_PER_USEC));
-		r = recover_file(segments[i].path, wait_ms, &report, &err);
+		r = archive_recover_within(segments[i].path, wait_ms, &report, &err);
 		if (r == -EBUSY)
 			log_info("%s: left alone, somebody writes it", segments[i].path);
 		else if (r < 0)
@@ -100,7 +84,7 @@ static void recover_stripe(const char *path, int *wait_ms)
 static void recover_stripes(const struct daemon *d)
 {
 	json_t *paths = report_stripe_paths(d), *path;
-	int wait_ms = LOCKED_WAIT_MS;
+	int wait_ms = RECOVER_WAIT_MS;
 	size_t i;
 
 	json_array_foreach(paths, i, path) recover_stripe(json_string_value(path), &wait_ms);

@@ -98,3 +98,13 @@ struct recover_report {
  * told by the lock that writers hold: flock(LOCK_EX)).
  */
 int archive_recover(const char *path, struct recover_report *ret_report, struct errbuf *err);
+
+/* How long a killed process may hold its files: the kernel lets go of them a moment after it has gone. */
+enum { RECOVER_WAIT_MS = 3000 };
+
+/*
+ * As archive_recover(), but waits for a lock to go, at most *wait_ms; lowers *wait_ms by what it
+ * took, so that all files of a start together wait no longer than that.
+ */
+int archive_recover_within(
+	const char *path, int *wait_ms, struct recover_report *ret_report, struct errbuf *err);
