@@ -115,7 +115,7 @@ counted() {
 
 	mapfile -t files < <(find "$@" -name '*.pcapng')
 	[ "${#files[@]}" -eq 0 ] && echo 0 && return
-	capinfos -TrcM "${files[@]}" | cut -f2 | paste -sd+ | bc
+	capinfos -TrcM "${files[@]}" | cut -f2 | awk '{n += $1} END {print n}'
 }
 
 # Both equations of the ledger, with nothing left in RAM.
