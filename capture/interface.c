@@ -46,7 +46,8 @@ uint64_t interface_bps(int fd, int ifindex)
 	ifr.ifr_data = (void *)&command;
 	if (interface_ask(fd, ifindex, SIOCETHTOOL, &ifr) < 0)
 		return 0;
-	mbps = ethtool_cmd_speed(&command);
+	/* Not by ethtool_cmd_speed(): it shifts a signed 0xffff, "not known", by 16. */
+	mbps = (uint32_t)command.speed_hi << 16 | command.speed;
 	return mbps == (uint32_t)SPEED_UNKNOWN || mbps == UINT16_MAX ? 0 : mbps * 1000000ULL;
 }
 
