@@ -37,7 +37,7 @@ bool spool_segment_is_late(const struct segment *seg);
  */
 unsigned int spool_run(struct spool *sp, struct stream *streams);
 
-/* Gives up what streams's segments have not on disk yet: lost_disk. */
+/* Gives up what the stream's segments have not on disk yet: lost_disk. */
 void spool_abandon(struct stream *s);
 
 /* Writes under way on this spool. */

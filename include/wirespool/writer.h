@@ -63,7 +63,8 @@ bool stripe_is_null(const char *path);
 
 /*
  * Says whether a directory can be a stripe: it exists, is a directory, and files may be
- * made in it. Writes nothing, so that a disk that hangs holds up nobody. -ENOENT, -ENOTDIR, -EACCES, -EROFS with a sentence.
+ * made in it. Writes nothing, so that a disk that hangs holds up nobody. -ENOENT, -ENOTDIR,
+ * -EACCES, -EROFS with a sentence.
  */
 int stripe_check(const char *path, struct errbuf *err);
 
