@@ -1,5 +1,6 @@
 #include "port.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,14 @@
 #include "wirespool/log.h"
 #include "wirespool/units.h"
 
-enum { POOL_CACHE = 512, MBUF_ROOM = 2048 };
+enum {
+	POOL_CACHE = 512,
+	MBUF_ROOM = 2048,
+	RING_SLOTS_MIN = 8192, /* two bursts of the longest packets that go by value */
+	MBUFS_REFERRED = 8192, /* jumbo frames on their way to writers, and what they are made of */
+};
+
+static_assert(RING_SLOTS_MIN >= 2 * BURST_PKTS * PACKET_SLOTS_MAX, "a burst finds room");
 
 struct port *all_ports;
 static struct rx_queue *queue_slots[RX_QUEUES_MAX];
@@ -59,18 +67,18 @@ void source_warn(struct source *s, const char *format, ...)
 }
 
 /*
- * mbufs live from the device's descriptors to the far end of a ring: enough for both, for the
- * bursts on the way and for what mempool caches keep.
+ * mbufs live from the device's descriptors to the hand-over, those of jumbo frames to the far end
+ * of a ring: enough for both, for the bursts on the way and for what mempool caches keep.
  */
-unsigned int port_mbufs(uint32_t descriptors, uint32_t ring_slots)
+unsigned int port_mbufs(uint32_t descriptors)
 {
-	return descriptors + 2 * ring_slots + 2 * POOL_CACHE + 2 * BURST_PKTS;
+	return descriptors + MBUFS_REFERRED + 2 * POOL_CACHE + 2 * BURST_PKTS;
 }
 
 static int make_pools(struct port *p, const struct port_options *o, struct errbuf *err)
 {
 	unsigned int room = p->source.class->mbuf_room(o->device);
-	unsigned int mbufs = port_mbufs(o->descriptors, o->ring_slots);
+	unsigned int mbufs = port_mbufs(o->descriptors);
 	static unsigned int serial; /* DPDK wants names that no pool had before */
 	char name[RTE_MEMPOOL_NAMESIZE];
 
@@ -118,6 +126,7 @@ static int start_queue(struct port *p, unsigned int i, int cpu, struct errbuf *e
 	q->class = p->source.class;
 	q->source = &p->source.queues[i];
 	q->of = &p->source;
+	q->pool = p->pools[i];
 	q->cpu = cpu;
 	r = claim_slot(q);
 	if (r < 0) {
@@ -167,10 +176,10 @@ static int check_options(const struct port_options *o, struct errbuf *err)
 	if (o->cpu_count == 0 || o->cpu_count > PORT_LCORES_MAX)
 		return fail_with(err, -EINVAL, "port '%s': lcores must be 1..%d, got %u", o->name,
 			PORT_LCORES_MAX, o->cpu_count);
-	if (o->ring_slots < 2 * BURST_PKTS || (o->ring_slots & (o->ring_slots - 1)) != 0)
+	if (o->ring_slots < RING_SLOTS_MIN || (o->ring_slots & (o->ring_slots - 1)) != 0)
 		return fail_with(err, -EINVAL,
 			"port '%s': ring slots must be a power of two, at least %d, got %u",
-			o->name, 2 * BURST_PKTS, o->ring_slots);
+			o->name, RING_SLOTS_MIN, o->ring_slots);
 	for (const struct port *p = all_ports; p != NULL; p = p->next)
 		if (strcmp(p->device, o->device) == 0 && strncmp(o->device, "gen:", 4) != 0 &&
 			strncmp(o->device, "pcap:", 5) != 0)

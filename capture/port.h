@@ -21,6 +21,7 @@ struct rx_queue {
 	const struct source_class *class;
 	struct source_queue *source;
 	const struct source *of;
+	struct rte_mempool *pool;
 	unsigned int index; /* among all queues of all ports: its place in a plan, its RCU id */
 	int cpu;            /* -1: anywhere */
 	pthread_t thread;

@@ -4,8 +4,9 @@
  *   receive()  a burst of up to 64 packets from the queue's source
  *   stamp      one time for the burst, or the source's own per packet
  *   match      per rule of the plan: which packets are in its window, which its filter keeps
- *   reference  a packet that k rules keep is one mbuf with k references
- *   hand over  slots of (mbuf, time, lengths) into the rule's ring, in place
+ *   cut        per rule: how much is stored, and so whether a packet goes by value or by reference
+ *   reference  a packet that goes by reference to k rules is one mbuf with k references
+ *   hand over  slots into the rule's ring, in place; then mbufs that nobody refers to go back
  */
 #include "port.h"
 
@@ -16,11 +17,13 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_pause.h>
-#include <rte_ring_elem.h>
-#include <rte_ring_peek_zc.h>
 
 #include "wirespool/units.h"
 
@@ -98,96 +101,236 @@ static inline uint64_t match(const struct rx_entry *e, const struct burst *b, un
 	return kept;
 }
 
-static inline void fill_slot(struct packet *slot, const struct rx_entry *e, const struct burst *b,
-	unsigned int i, uint32_t flags)
-{
-	struct rte_mbuf *m = b->pkts[i];
-	uint32_t len = m->pkt_len;
+enum { READ_PAST = 32 }; /* a copy in whole slots may read so far behind a packet */
 
-	slot->mbuf = m;
-	slot->time_ns = b->time_ns[i];
-	slot->wire_len = b->own_lengths ? b->wire_len[i] : len;
-	if (unlikely(len > SNAPLEN_MAX))
-		len = SNAPLEN_MAX;
-	slot->cap_len = e->whole ? len
-				 : cut_length(&e->cut, e->linktype,
-					   rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, len);
-	slot->missing = 0;
-	slot->flags = b->own_flags ? b->flags[i] : flags;
+/* Of a burst, before any rule looks at it. */
+struct look {
+	uint32_t len[BURST_PKTS]; /* bytes that there are, as far as they can be stored */
+	uint64_t plain;     /* in one piece, the only reference: copied, and back to its pool */
+	uint64_t long_pkts; /* not to be copied if all of it is wanted */
+};
+
+/* What one rule takes of a burst. */
+struct share {
+	uint64_t kept;
+	uint64_t by_ref; /* of those, by reference */
+	const uint32_t *cap_len;
+	uint32_t cut_len[BURST_PKTS];
+};
+
+static bool is_plain(const struct rte_mbuf *m, const struct rte_mempool *pool)
+{
+	return m->nb_segs == 1 && m->pool == pool && rte_mbuf_refcnt_read(m) == 1 &&
+	       (m->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) == 0 &&
+	       (uint32_t)m->data_off + m->data_len + READ_PAST <= m->buf_len;
+}
+
+static __rte_noinline void look_closer(
+	struct look *l, const struct burst *b, unsigned int n, const struct rte_mempool *pool)
+{
+	l->plain = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		l->len[i] = RTE_MIN(l->len[i], (uint32_t)SNAPLEN_MAX);
+		l->plain |= (uint64_t)is_plain(b->pkts[i], pool) << i;
+	}
+}
+
+/* All of it lies in the mbufs' first lines, which the driver has just written; mostly all are alike. */
+static inline void look_at(
+	struct look *l, const struct burst *b, unsigned int n, const struct rte_mempool *pool)
+{
+	uint32_t room = (uint32_t)rte_pktmbuf_data_room_size(
+				(struct rte_mempool *)(uintptr_t)pool) -
+			READ_PAST,
+		 end = 0;
+	uint64_t odd = 0, flags = 0, longs = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct rte_mbuf *m = b->pkts[i];
+		uint32_t its_end = (uint32_t)m->data_off + m->data_len;
+
+		l->len[i] = m->pkt_len;
+		odd |= (uintptr_t)m->pool ^ (uintptr_t)pool;
+		odd |= (uint64_t)((rte_mbuf_refcnt_read(m) ^ 1) | (m->nb_segs ^ 1));
+		flags |= m->ol_flags;
+		end = RTE_MAX(end, its_end);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		longs |= (uint64_t)(l->len[i] > PACKET_COPY_MAX) << i;
+	l->plain = mask_of(n);
+	if (unlikely(odd != 0 || end > room ||
+		     (flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) != 0))
+		look_closer(l, b, n, pool);
+	l->long_pkts = longs | ~l->plain;
+}
+
+/* How much of each kept packet the rule stores. */
+static inline void measure(
+	struct share *s, const struct rx_entry *e, const struct burst *b, const struct look *l)
+{
+	s->by_ref = s->kept & l->long_pkts;
+	s->cap_len = l->len;
+	if (likely(e->whole))
+		return;
+	for (uint64_t rest = s->kept; rest != 0; rest &= rest - 1) {
+		unsigned int i = (unsigned int)__builtin_ctzll(rest);
+		const struct rte_mbuf *m = b->pkts[i];
+
+		s->cut_len[i] = cut_length(&e->cut, e->linktype,
+			rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, l->len[i]);
+		/* Also where only what is wanted lies in one piece. */
+		if (s->cut_len[i] <= PACKET_COPY_MAX && s->cut_len[i] <= m->data_len &&
+			(uint32_t)m->data_off + s->cut_len[i] + READ_PAST <= m->buf_len)
+			s->by_ref &= ~(1ULL << i);
+	}
+	s->cap_len = s->cut_len;
+}
+
+/*
+ * A slot past the caches: it is for another CPU, and this one will not read it again. An ordinary store
+ * first fetches the line from the cache of the CPU that read it last, 350 ns where the two are far from
+ * each other; streaming stores fill whole lines and fetch nothing. stream_end() before they are published.
+ */
+static inline void stream_slot(struct packet *to, const void *from)
+{
+#if defined(__AVX__)
+	_mm256_stream_si256((__m256i *)to, _mm256_loadu_si256((const __m256i *)from));
+#elif defined(__SSE2__)
+	_mm_stream_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)from));
+	_mm_stream_si128((__m128i *)to + 1, _mm_loadu_si128((const __m128i *)from + 1));
+#else
+	memcpy(to, from, sizeof(*to));
+#endif
+}
+
+static inline void stream_end(void)
+{
+	rte_wmb(); /* streaming stores are not in order with others without it */
+}
+
+/* Built in registers: written to memory field by field, it could not be read back as a whole at once. */
+static inline void put_slot(struct packet *to, const struct packet *p)
+{
+	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lower field is the first");
+	typedef uint64_t words __attribute__((vector_size(sizeof(struct packet))));
+	words w = {(uintptr_t)p->mbuf, p->time_ns, p->cap_len | (uint64_t)p->wire_len << 32,
+		p->missing | (uint64_t)p->flags << 32};
+
+	stream_slot(to, &w);
+}
+
+static inline void put_bytes(
+	const struct packet_ring *r, uint64_t slot, const uint8_t *from, uint32_t bytes)
+{
+	for (uint32_t done = 0; done < bytes; done += PACKET_SLOT)
+		stream_slot(packet_ring_slot(r, slot++), from + done);
 }
 
 /* Puts the kept packets into the ring, oldest first; those that find no room lose this reference. */
 static inline void hand_over(
-	const struct rx_entry *e, const struct burst *b, uint64_t kept, uint32_t flags)
+	const struct rx_entry *e, const struct burst *b, const struct share *s, uint32_t flags)
 {
 	struct packet_ring *r = e->ring;
-	struct rte_ring_zc_data at;
-	unsigned int room, lost;
+	uint64_t kept = s->kept;
+	uint64_t room = packet_ring_room(r, BURST_PKTS * PACKET_SLOTS_MAX);
+	uint64_t first = r->in.filled, used = 0;
+	unsigned int lost;
 
-	room = rte_ring_enqueue_zc_burst_elem_start(
-		r->slots, sizeof(struct packet), bits(kept), &at, NULL);
-	for (unsigned int k = 0; k < room; k++, kept &= kept - 1) {
-		struct packet *slot = k < at.n1 ? (struct packet *)at.ptr1 + k
-						: (struct packet *)at.ptr2 + (k - at.n1);
+	for (; kept != 0; kept &= kept - 1) {
+		unsigned int i = (unsigned int)__builtin_ctzll(kept);
+		struct packet p = {
+			.mbuf = (s->by_ref >> i & 1) != 0 ? b->pkts[i] : NULL,
+			.time_ns = b->time_ns[i],
+			.cap_len = s->cap_len[i],
+			.wire_len = b->own_lengths ? b->wire_len[i] : b->pkts[i]->pkt_len,
+			.missing = (uint32_t)r->in.missing,
+			.flags = b->own_flags ? b->flags[i] : flags,
+		};
 
-		fill_slot(slot, e, b, (unsigned int)__builtin_ctzll(kept), flags);
-		if (k == 0) {
-			slot->missing = r->in.missing;
-			r->in.missing = 0;
-		}
+		if (unlikely(used + packet_slots(&p) > room))
+			break;
+		r->in.missing = 0;
+		put_slot(packet_ring_slot(r, first + used), &p);
+		if (p.mbuf == NULL)
+			put_bytes(r, first + used + 1,
+				rte_pktmbuf_mtod(b->pkts[i], const uint8_t *), p.cap_len);
+		used += packet_slots(&p);
 	}
-	if (room != 0)
-		rte_ring_enqueue_zc_elem_finish(r->slots, room);
+	stream_end();
+	if (used != 0)
+		packet_ring_publish(r, used);
 
 	lost = bits(kept);
 	if (likely(lost == 0))
 		return;
-	for (; kept != 0; kept &= kept - 1)
+	for (kept &= s->by_ref; kept != 0; kept &= kept - 1)
 		rte_pktmbuf_free(b->pkts[__builtin_ctzll(kept)]);
 	counter_add(&r->in.lost_ring_pkts, lost);
 	r->in.missing += lost;
 }
 
-/* One reference for each rule that keeps a packet; none: back to its pool. Before any hand over. */
-static void take_references(
-	const struct burst *b, unsigned int n, const uint64_t kept[], unsigned int rules)
+/* One reference for each rule that takes a packet so. Before any hand over. */
+static uint64_t take_references(
+	const struct burst *b, const struct share shares[], unsigned int rules)
 {
-	uint64_t once = 0, twice = 0, nobody;
+	uint64_t once = 0, twice = 0;
 
 	for (unsigned int r = 0; r < rules; r++) {
-		twice |= once & kept[r];
-		once |= kept[r];
+		twice |= once & shares[r].by_ref;
+		once |= shares[r].by_ref;
 	}
-	for (nobody = mask_of(n) & ~once; nobody != 0; nobody &= nobody - 1)
-		rte_pktmbuf_free(b->pkts[__builtin_ctzll(nobody)]);
 	for (; twice != 0; twice &= twice - 1) {
 		unsigned int i = (unsigned int)__builtin_ctzll(twice);
 		int16_t references = 0;
 
 		for (unsigned int r = 0; r < rules; r++)
-			references = (int16_t)(references + (int16_t)(kept[r] >> i & 1));
+			references = (int16_t)(references + (int16_t)(shares[r].by_ref >> i & 1));
 		rte_pktmbuf_refcnt_update(b->pkts[i], (int16_t)(references - 1));
 	}
+	return once;
+}
+
+/* Those that no ring refers to: back to their pool. */
+static inline void give_back(
+	const struct burst *b, uint64_t pkts, const struct look *l, struct rte_mempool *pool)
+{
+	struct rte_mbuf *plain[BURST_PKTS];
+	unsigned int n = 0;
+
+	for (uint64_t rest = pkts & l->plain; rest != 0; rest &= rest - 1)
+		plain[n++] = b->pkts[__builtin_ctzll(rest)];
+	if (n != 0)
+		rte_mempool_put_bulk(pool, (void **)plain, n);
+	for (uint64_t rest = pkts & ~l->plain; rest != 0; rest &= rest - 1)
+		rte_pktmbuf_free(b->pkts[__builtin_ctzll(rest)]);
 }
 
 static void distribute(
 	const struct rx_queue *q, const struct rx_list *list, const struct burst *b, unsigned int n)
 {
-	uint64_t kept[RX_RULES_MAX];
+	struct share shares[RX_RULES_MAX];
+	struct look look;
+	uint64_t referred;
 
+	look_at(&look, b, n, q->pool);
+	for (unsigned int r = 0; r < list->count; r++) {
+		shares[r].kept = match(&list->entries[r], b, n);
+		measure(&shares[r], &list->entries[r], b, &look);
+	}
+	referred = take_references(b, shares, list->count);
 	for (unsigned int r = 0; r < list->count; r++)
-		kept[r] = match(&list->entries[r], b, n);
-	take_references(b, n, kept, list->count);
-	for (unsigned int r = 0; r < list->count; r++)
-		if (kept[r] != 0)
-			hand_over(&list->entries[r], b, kept[r], q->of->flags);
+		if (shares[r].kept != 0)
+			hand_over(&list->entries[r], b, &shares[r], q->of->flags);
+	give_back(b, mask_of(n) & ~referred, &look, q->pool);
 }
 
 /* A patient source is asked only when every ring can take a whole burst. */
 static bool rings_have_room(const struct rx_list *list)
 {
+	const uint64_t wanted = BURST_PKTS * PACKET_SLOTS_MAX;
+
 	for (unsigned int r = 0; r < list->count; r++)
-		if (rte_ring_free_count(list->entries[r].ring->slots) < BURST_PKTS)
+		if (packet_ring_room(list->entries[r].ring, wanted) < wanted)
 			return false;
 	return true;
 }
@@ -197,7 +340,7 @@ static void say_seen(const struct rx_list *list, uint64_t until_ns)
 {
 	for (unsigned int r = 0; r < list->count; r++)
 		atomic_store_explicit(
-			&list->entries[r].ring->in.seen_until_ns, until_ns, memory_order_release);
+			&list->entries[r].ring->told.seen_until_ns, until_ns, memory_order_release);
 }
 
 static void note_gap(struct rx_queue *q, uint64_t tsc)

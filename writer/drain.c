@@ -11,64 +11,43 @@
 
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
-#include <rte_ring_elem.h>
-#include <rte_ring_peek_zc.h>
 
 #include "run.h"
 #include "wirespool/packet.h"
 #include "wirespool/pcapng.h"
 
 enum {
-	VIEW_PKTS = 256, /* slots looked at per ring and round */
-	FREE_BATCH = 64, /* mbufs freed at a time */
-	COPY_BYTES = 64, /* width of the copy; may write this far past the end */
+	ROUND_PKTS = 512, /* packed at most before their slots go back to the rx lcore */
+	DROPCOUNT_BYTES = 12,
 	STREAM_RINGS_MAX = 256,
 };
 
-/* What one ring shows in this round, in place. */
+/* What one ring shows in this round, in place: whole packets, in slots. */
 struct view {
 	struct packet_ring *ring;
-	struct rte_ring_zc_data at;
-	unsigned int count;
-	unsigned int next;
-	uint64_t open_ns; /* once next == count: nothing older than this is to come */
+	uint64_t first; /* number of its first slot */
+	uint64_t next;
+	uint64_t end;
+	uint64_t open_ns; /* once next == end: nothing older than this is to come */
 };
 
-struct mbuf_batch {
-	struct rte_mbuf *mbufs[FREE_BATCH];
-	unsigned int count;
+/* What is the same for all blocks of a ring, but for their length: options, their end, the length. */
+struct block_form {
+	uint32_t interface_id;
+	uint32_t option_bytes;
+	uint32_t fixed_bytes; /* of the block, without the packet's own and padding */
+	uint32_t flags;
+	uint32_t tail[6];
 };
 
-static inline void batch_free(struct mbuf_batch *b)
+static inline const struct packet *view_packet(const struct view *v)
 {
-	rte_pktmbuf_free_bulk(b->mbufs, b->count);
-	b->count = 0;
-}
-
-static inline void batch_add(struct mbuf_batch *b, struct rte_mbuf *m)
-{
-	b->mbufs[b->count++] = m;
-	if (b->count == FREE_BATCH)
-		batch_free(b);
-}
-
-static inline const struct packet *view_slot(const struct view *v, unsigned int i)
-{
-	return i < v->at.n1 ? (const struct packet *)v->at.ptr1 + i
-			    : (const struct packet *)v->at.ptr2 + (i - v->at.n1);
+	return packet_ring_slot(v->ring, v->next);
 }
 
 static inline uint32_t padded(uint32_t n)
 {
 	return (n + 3) & ~3U;
-}
-
-static inline uint8_t *put_option_u32(uint8_t *at, uint16_t code, uint32_t value)
-{
-	const uint32_t words[2] = {code | 4U << 16, value};
-
-	memcpy(at, words, sizeof(words));
-	return at + sizeof(words);
 }
 
 static inline uint8_t *put_option_u64(uint8_t *at, uint16_t code, uint64_t value)
@@ -80,19 +59,13 @@ static inline uint8_t *put_option_u64(uint8_t *at, uint16_t code, uint64_t value
 	return at + sizeof(head) + sizeof(value);
 }
 
-/*
- * Copies in whole steps of COPY_BYTES, past the end of both: the chunk keeps that much free behind
- * every packet, and the mbuf's buffer is asked for it before.
- */
-static inline void copy_wide(uint8_t *to, const uint8_t *from, uint32_t bytes)
+/* By value: from the slots behind the packet's own. */
+static inline void copy_slots(uint8_t *to, const struct view *v, uint32_t bytes)
 {
-	for (uint32_t done = 0; done < bytes; done += COPY_BYTES)
-		memcpy(to + done, from + done, COPY_BYTES);
-}
+	uint64_t slot = v->next;
 
-static inline bool wide_is_safe(const struct rte_mbuf *m)
-{
-	return m->data_len != 0 && (uint32_t)m->data_off + m->data_len + COPY_BYTES <= m->buf_len;
+	for (uint32_t done = 0; done < bytes; done += PACKET_SLOT)
+		memcpy(to + done, packet_ring_slot(v->ring, ++slot), PACKET_SLOT);
 }
 
 static void copy_segments(uint8_t *to, const struct rte_mbuf *m, uint32_t bytes)
@@ -106,62 +79,93 @@ static void copy_segments(uint8_t *to, const struct rte_mbuf *m, uint32_t bytes)
 	}
 }
 
-static inline uint32_t option_bytes(
-	const struct packet_ring *r, const struct packet *p, uint64_t missing)
+static struct block_form form_of(const struct packet_ring *r, uint32_t flags)
 {
-	uint32_t bytes =
-		(p->flags != 0 ? 8U : 0) + (missing != 0 ? 12U : 0) + (r->write_queue ? 8U : 0);
+	struct block_form f = {.interface_id = r->interface_id, .flags = flags};
+	unsigned int words = 0;
 
-	return bytes == 0 ? 0 : bytes + 4;
+	if (flags != 0) {
+		f.tail[words++] = EPB_FLAGS | 4U << 16;
+		f.tail[words++] = flags;
+	}
+	if (r->write_queue) {
+		f.tail[words++] = EPB_QUEUE | 4U << 16;
+		f.tail[words++] = r->queue;
+	}
+	if (words != 0)
+		f.tail[words++] = 0; /* end of options */
+	f.option_bytes = words * 4;
+	f.fixed_bytes = (uint32_t)sizeof(struct pcapng_packet) + f.option_bytes + 4;
+	return f;
+}
+
+static inline bool nic_lost_more(const struct packet_ring *r)
+{
+	return r->nic_lost != NULL && counter_get(r->nic_lost) != r->out.nic_lost_seen;
 }
 
 /* Lost before this packet on its interface: in the ring, for want of memory, and in the NIC. */
-static inline uint64_t missing_before(struct packet_ring *r, const struct packet *p)
+static uint64_t missing_before(struct packet_ring *r, const struct packet *p)
 {
-	uint64_t nic_lost = r->nic_lost == NULL ? 0 : counter_get(r->nic_lost);
 	uint64_t missing = r->out.missing + p->missing;
 
-	if (unlikely(nic_lost != r->out.nic_lost_seen)) {
+	if (nic_lost_more(r)) {
+		uint64_t nic_lost = counter_get(r->nic_lost);
+
 		missing += nic_lost - r->out.nic_lost_seen;
 		r->out.nic_lost_seen = nic_lost;
 	}
 	return missing;
 }
 
-static inline void pack_block(struct chunk *c, const struct packet_ring *r, const struct packet *p,
-	uint64_t missing, uint32_t bytes)
+static inline uint8_t *put_head(
+	uint8_t *at, const struct block_form *f, const struct packet *p, uint32_t bytes)
 {
-	const struct rte_mbuf *m = p->mbuf;
-	uint8_t *at = c->data + c->used;
 	const struct pcapng_packet head = {
 		.type = PCAPNG_PACKET,
 		.length = bytes,
-		.interface_id = r->interface_id,
+		.interface_id = f->interface_id,
 		.time_high = (uint32_t)(p->time_ns >> 32),
 		.time_low = (uint32_t)p->time_ns,
 		.cap_len = p->cap_len,
 		.wire_len = p->wire_len,
 	};
-	const uint32_t zero = 0;
 
 	memcpy(at, &head, sizeof(head));
-	at += sizeof(head);
-	if (likely(m->nb_segs == 1 && wide_is_safe(m)))
-		copy_wide(at, rte_pktmbuf_mtod(m, const uint8_t *), p->cap_len);
-	else
-		copy_segments(at, m, p->cap_len);
-	memcpy(at + p->cap_len, &zero,
-		sizeof(zero)); /* at most 3 of these are padding, the rest is next */
+	return at + sizeof(head);
+}
+
+/* Behind the packet's bytes: zeros up to 4, options, the length again. Writes past the block's end. */
+static inline void put_tail(
+	uint8_t *at, const struct block_form *f, const struct packet *p, uint32_t bytes)
+{
+	memset(at + p->cap_len, 0, 4);
 	at += padded(p->cap_len);
-	if (p->flags != 0)
-		at = put_option_u32(at, EPB_FLAGS, p->flags);
-	if (unlikely(missing != 0))
-		at = put_option_u64(at, EPB_DROPCOUNT, missing);
-	if (r->write_queue)
-		at = put_option_u32(at, EPB_QUEUE, r->queue);
-	if (p->flags != 0 || missing != 0 || r->write_queue) {
-		memcpy(at, &zero, sizeof(zero));
-		at += sizeof(zero);
+	memcpy(at, f->tail, sizeof(f->tail));
+	memcpy(at + f->option_bytes, &bytes, sizeof(bytes));
+}
+
+/* A block with everything that can be in one. */
+static void pack_block(struct chunk *c, const struct view *v, const struct block_form *f,
+	uint64_t missing, uint32_t bytes)
+{
+	const struct packet *p = view_packet(v);
+	uint8_t *at = put_head(c->data + c->used, f, p, bytes);
+
+	if (p->mbuf == NULL)
+		copy_slots(at, v, p->cap_len);
+	else
+		copy_segments(at, p->mbuf, p->cap_len);
+	put_tail(at, f, p, bytes);
+	if (missing == 0)
+		return;
+	/* Once more, with the drop count before the other options. */
+	at = put_option_u64(at + padded(p->cap_len), EPB_DROPCOUNT, missing);
+	memcpy(at, f->tail, sizeof(f->tail));
+	at += f->option_bytes;
+	if (f->option_bytes == 0) {
+		memset(at, 0, 4);
+		at += 4;
 	}
 	memcpy(at, &bytes, sizeof(bytes));
 }
@@ -172,23 +176,36 @@ static bool abandoned(const struct stream *s)
 	return atomic_load_explicit(&s->run->abandoned, memory_order_relaxed);
 }
 
-/*
- * One packet into the stream's chunk. False: there is no memory and the ring is patient, so the
- * packet stays where it is. Otherwise it is packed or counted, and its mbuf can go.
- */
-static inline bool pack(struct stream *s, struct packet_ring *r, const struct packet *p)
+static inline void count_packed(struct stream *s, struct packet_ring *r, uint64_t pkts,
+	uint64_t captured_bytes, uint64_t wire_bytes)
 {
-	uint64_t missing = missing_before(r, p);
-	uint32_t bytes = (uint32_t)sizeof(struct pcapng_packet) + padded(p->cap_len) +
-			 option_bytes(r, p, missing) + 4;
-	struct chunk *c = s->chunk;
+	s->chunk->pkts += (uint32_t)pkts;
+	s->chunk->captured_bytes += captured_bytes;
+	s->chunk->wire_bytes += wire_bytes;
+	counter_add(&r->out.packed_pkts, pkts);
+}
 
-	if (unlikely(s->run->limited) && run_limit_reached(s->run)) {
+/*
+ * The view's next packet into the stream's chunk, whatever comes with it. False: there is no memory
+ * and the ring is patient, so the packet stays where it is. Otherwise it is packed or counted, and its
+ * slots can go.
+ */
+static bool pack(struct stream *s, const struct view *v)
+{
+	struct packet_ring *r = v->ring;
+	const struct packet *p = view_packet(v);
+	const struct block_form f = form_of(r, p->flags);
+	uint64_t missing = missing_before(r, p);
+	uint32_t bytes = f.fixed_bytes + padded(p->cap_len);
+
+	if (missing != 0)
+		bytes += DROPCOUNT_BYTES + (f.option_bytes == 0 ? 4U : 0U);
+	if (s->run->limited && run_limit_reached(s->run)) {
 		counter_add(&r->out.outside_window_pkts, 1);
 		return true;
 	}
-	if (unlikely(c == NULL || c->used + bytes > stream_room(s) || p->time_ns >= s->cut_ns ||
-		     p->time_ns < s->last_ns)) {
+	if (s->chunk == NULL || s->chunk->used + bytes > stream_room(s) ||
+		p->time_ns >= s->cut_ns || p->time_ns < s->last_ns) {
 		int room = stream_make_room(s, bytes, p->time_ns);
 
 		if (room == -ENOMEM && r->patient && !abandoned(s)) {
@@ -203,52 +220,84 @@ static inline bool pack(struct stream *s, struct packet_ring *r, const struct pa
 				counter_add(&s->lost_disk_pkts, 1);
 			return true;
 		}
-		c = s->chunk;
 	}
-	if (unlikely(s->run->limited) && !run_take_from_limits(s->run, p->cap_len)) {
+	if (s->run->limited && !run_take_from_limits(s->run, p->cap_len)) {
 		counter_add(&r->out.outside_window_pkts, 1);
 		return true;
 	}
-	pack_block(c, r, p, missing, bytes);
-	if (c->pkts == 0)
-		c->first_ns = p->time_ns;
-	c->last_ns = p->time_ns;
-	c->used += bytes;
-	c->pkts++;
-	c->captured_bytes += p->cap_len;
-	c->wire_bytes += p->wire_len;
-	s->last_ns = p->time_ns;
+	pack_block(s->chunk, v, &f, missing, bytes);
+	if (s->chunk->pkts == 0)
+		s->chunk->first_ns = p->time_ns;
+	s->chunk->last_ns = s->last_ns = p->time_ns;
+	s->chunk->used += bytes;
+	count_packed(s, r, 1, p->cap_len, p->wire_len);
 	r->out.missing = 0;
-	counter_add(&r->out.packed_pkts, 1);
 	return true;
+}
+
+/*
+ * HOT PATH. As many of the view's next packets as go into the chunk in hand one like the other: no
+ * loss to tell of, no cut, no limit, in order. What is not so is left to pack(). Returns how many.
+ */
+static inline unsigned int pack_straight(
+	struct stream *s, struct view *v, uint64_t bound_ns, unsigned int most)
+{
+	struct packet_ring *r = v->ring;
+	struct chunk *c = s->chunk;
+	uint64_t captured = 0, wire = 0, last_ns = s->last_ns;
+	uint64_t until_ns = bound_ns < s->cut_ns ? bound_ns : s->cut_ns - 1;
+	unsigned int n = 0;
+	struct block_form f;
+	uint8_t *at, *end;
+
+	if (c == NULL || s->run->limited || r->out.missing != 0 || nic_lost_more(r))
+		return 0;
+	f = form_of(r, view_packet(v)->flags);
+	at = c->data + c->used;
+	end = c->data + stream_room(s);
+	if (c->pkts == 0)
+		c->first_ns = view_packet(v)->time_ns;
+	for (; n < most && v->next < v->end; n++) {
+		const struct packet *p = view_packet(v);
+		uint32_t bytes = f.fixed_bytes + padded(p->cap_len);
+
+		if (unlikely(at + bytes > end || p->time_ns < last_ns || p->time_ns > until_ns ||
+			     p->missing != 0 || p->flags != f.flags || p->mbuf != NULL))
+			break;
+		put_head(at, &f, p, bytes);
+		copy_slots(at + sizeof(struct pcapng_packet), v, p->cap_len);
+		put_tail(at + sizeof(struct pcapng_packet), &f, p, bytes);
+		at += bytes;
+		captured += p->cap_len;
+		wire += p->wire_len;
+		last_ns = p->time_ns;
+		v->next += packet_slots(p);
+	}
+	if (n == 0)
+		return 0;
+	c->used = (uint32_t)(at - c->data);
+	c->last_ns = s->last_ns = last_ns;
+	count_packed(s, r, n, captured, wire);
+	return n;
 }
 
 /* finishing: nothing is put into rings any more, so one that is empty holds up no other. */
 static void view_open(struct view *v, struct packet_ring *r, bool finishing)
 {
-	unsigned int left = 0;
 	/* M1: before the slots. Acquire pairs with the release in say_seen() of capture/rx.c. */
-	uint64_t seen_ns = atomic_load_explicit(&r->in.seen_until_ns, memory_order_acquire);
+	uint64_t seen_ns = atomic_load_explicit(&r->told.seen_until_ns, memory_order_acquire);
 
 	v->ring = r;
-	v->next = 0;
-	v->count = rte_ring_dequeue_zc_burst_elem_start(
-		r->slots, sizeof(struct packet), VIEW_PKTS, &v->at, &left);
-	if (v->count != 0) {
-		uint64_t newest_ns = view_slot(v, v->count - 1)->time_ns;
-
-		v->open_ns = left != 0 || newest_ns > seen_ns ? newest_ns : seen_ns;
-	} else {
-		v->open_ns = seen_ns;
-	}
-	if (finishing && left == 0)
-		v->open_ns = UINT64_MAX;
+	v->open_ns = finishing ? UINT64_MAX : seen_ns;
+	v->end = packet_ring_filled(r, &v->first);
+	v->end += v->first;
+	v->next = v->first;
 }
 
 /* Up to which time this view lets the others pass: its next packet's, or what may still come. */
 static inline uint64_t view_time(const struct view *v)
 {
-	return v->next < v->count ? view_slot(v, v->next)->time_ns : v->open_ns;
+	return v->next < v->end ? view_packet(v)->time_ns : v->open_ns;
 }
 
 /*
@@ -261,14 +310,14 @@ static struct view *oldest_view(
 	struct view *oldest = NULL;
 
 	for (unsigned int i = 0; i < count; i++)
-		if (views[i].next < views[i].count &&
+		if (views[i].next < views[i].end &&
 			(oldest == NULL || view_time(&views[i]) < view_time(oldest)))
 			oldest = &views[i];
 	*ret_bound_ns = UINT64_MAX;
 	if (oldest == NULL)
 		return NULL;
 	for (unsigned int i = 0; i < count; i++) {
-		bool empty = views[i].next == views[i].count;
+		bool empty = views[i].next == views[i].end;
 
 		if (&views[i] != oldest && !(empty && give_way) &&
 			view_time(&views[i]) < *ret_bound_ns)
@@ -277,21 +326,35 @@ static struct view *oldest_view(
 	return view_time(oldest) <= *ret_bound_ns ? oldest : NULL;
 }
 
-/* Packs a view's packets up to bound_ns. False: no memory for a patient ring's packet. */
-static bool empty_view(
-	struct stream *s, struct view *v, uint64_t bound_ns, struct mbuf_batch *batch)
+/*
+ * Packs a view's packets up to bound_ns, *most at most. False: no memory for a patient ring's packet.
+ */
+static bool empty_view(struct stream *s, struct view *v, uint64_t bound_ns, unsigned int *most)
 {
-	while (v->next < v->count) {
-		const struct packet *p = view_slot(v, v->next);
+	while (*most != 0 && v->next < v->end) {
+		const struct packet *p;
+		unsigned int n = pack_straight(s, v, bound_ns, *most);
 
+		*most -= n;
+		if (n != 0)
+			continue;
+		p = view_packet(v);
 		if (p->time_ns > bound_ns)
 			return true;
-		if (!pack(s, v->ring, p))
+		if (!pack(s, v))
 			return false;
-		batch_add(batch, p->mbuf);
-		v->next++;
+		v->next += packet_slots(p);
+		--*most;
+		rte_pktmbuf_free(p->mbuf);
 	}
 	return true;
+}
+
+static uint64_t ring_slots_filled(const struct packet_ring *r)
+{
+	uint64_t first;
+
+	return packet_ring_filled(r, &first);
 }
 
 /* An ordered merge must not let a ring overflow: then order gives way, and a new segment begins. */
@@ -300,8 +363,8 @@ static bool any_ring_is_filling(const struct view views[], unsigned int count)
 	for (unsigned int i = 0; i < count; i++) {
 		const struct packet_ring *r = views[i].ring;
 
-		if (views[i].next < views[i].count && !r->patient &&
-			rte_ring_count(r->slots) > rte_ring_get_capacity(r->slots) / 4 * 3)
+		if (views[i].next < views[i].end && !r->patient &&
+			ring_slots_filled(r) > r->slot_count / 4 * 3)
 			return true;
 	}
 	return false;
@@ -309,29 +372,27 @@ static bool any_ring_is_filling(const struct view views[], unsigned int count)
 
 /* Packs oldest first, as far as it may. False: no memory for a patient ring's packet. */
 static bool merge_views(struct stream *s, struct view views[], unsigned int count, bool give_way,
-	struct mbuf_batch *batch)
+	unsigned int *most)
 {
 	uint64_t bound_ns;
 	struct view *v;
 
-	while ((v = oldest_view(views, count, give_way, &bound_ns)) != NULL)
-		if (!empty_view(s, v, bound_ns, batch))
+	while (*most != 0 && (v = oldest_view(views, count, give_way, &bound_ns)) != NULL)
+		if (!empty_view(s, v, bound_ns, most))
 			return false;
 	return true;
 }
 
-static void merge(
-	struct stream *s, struct view views[], unsigned int count, struct mbuf_batch *batch)
+static void merge(struct stream *s, struct view views[], unsigned int count, unsigned int *most)
 {
-	if (merge_views(s, views, count, false, batch) && any_ring_is_filling(views, count))
-		(void)merge_views(s, views, count, true, batch);
+	if (merge_views(s, views, count, false, most) && any_ring_is_filling(views, count))
+		(void)merge_views(s, views, count, true, most);
 }
 
 unsigned int stream_drain(struct stream *s)
 {
 	struct view views[STREAM_RINGS_MAX];
-	struct mbuf_batch batch = {.count = 0};
-	unsigned int taken = 0;
+	unsigned int most = ROUND_PKTS;
 
 	/* Acquire pairs with F1 in run_finish(): the rings are looked at after it. */
 	bool finishing = atomic_load_explicit(&s->run->finishing, memory_order_acquire);
@@ -339,22 +400,19 @@ unsigned int stream_drain(struct stream *s)
 	for (unsigned int i = 0; i < s->ring_count; i++)
 		view_open(&views[i], s->rings[i], finishing);
 	if (s->ring_count == 1)
-		(void)empty_view(s, &views[0], UINT64_MAX, &batch);
+		(void)empty_view(s, &views[0], UINT64_MAX, &most);
 	else
-		merge(s, views, s->ring_count, &batch);
-	for (unsigned int i = 0; i < s->ring_count; i++) {
-		if (views[i].count != 0)
-			rte_ring_dequeue_zc_elem_finish(s->rings[i]->slots, views[i].next);
-		taken += views[i].next;
-	}
-	batch_free(&batch);
-	return taken;
+		merge(s, views, s->ring_count, &most);
+	for (unsigned int i = 0; i < s->ring_count; i++)
+		if (views[i].next != views[i].first)
+			packet_ring_release(s->rings[i], views[i].next - views[i].first);
+	return ROUND_PKTS - most;
 }
 
 bool stream_rings_empty(const struct stream *s)
 {
 	for (unsigned int i = 0; i < s->ring_count; i++)
-		if (!rte_ring_empty(s->rings[i]->slots))
+		if (ring_slots_filled(s->rings[i]) != 0)
 			return false;
 	return true;
 }
@@ -364,10 +422,10 @@ uint64_t stream_seen_until(const struct stream *s)
 	uint64_t seen_ns = UINT64_MAX;
 
 	for (unsigned int i = 0; i < s->ring_count; i++) {
-		uint64_t ring_ns =
-			atomic_load_explicit(&s->rings[i]->in.seen_until_ns, memory_order_acquire);
+		uint64_t ring_ns = atomic_load_explicit(
+			&s->rings[i]->told.seen_until_ns, memory_order_acquire);
 
-		if (!rte_ring_empty(s->rings[i]->slots))
+		if (ring_slots_filled(s->rings[i]) != 0)
 			return 0;
 		if (ring_ns < seen_ns)
 			seen_ns = ring_ns;

@@ -34,8 +34,8 @@ struct capture_options {
 	const char *drivers_log; /* DPDK's own log level: "error", "debug", ...; NULL: "error" */
 };
 
-/* mbufs that a port with these options will make, per queue. */
-unsigned int port_mbufs(uint32_t descriptors, uint32_t ring_slots);
+/* mbufs that a port with so many descriptors will make, per queue. */
+unsigned int port_mbufs(uint32_t descriptors);
 
 /* Starts DPDK. Once per process. Warnings say what could not be had (huge pages). */
 int capture_open(const struct capture_options *options, struct errbuf *err);
@@ -61,7 +61,7 @@ struct port_options {
 	int cpus[PORT_LCORES_MAX]; /* one rx lcore, and so one rx queue, each; -1: anywhere */
 	unsigned int cpu_count;    /* >= 1 */
 	uint32_t descriptors;      /* wanted per queue; clamped to what the device allows */
-	uint32_t ring_slots;       /* per run and queue; a power of two */
+	uint32_t ring_slots;       /* of 32 bytes, per run and queue; a power of two, >= 8192 */
 	uint32_t frame_bytes;      /* longest frame to take, with FCS: 9216 */
 	bool promiscuous;
 };

@@ -3,6 +3,7 @@
  * The rx lcores at work on the built-in generator: plans, windows, references, the ledger.
  */
 #include <check.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +11,13 @@
 
 #include <rte_eal.h>
 #include <rte_mbuf.h>
-#include <rte_ring_elem.h>
 
+#include "capture/frames.h"
 #include "wirespool/capture.h"
 #include "wirespool/packet.h"
 #include "wirespool/units.h"
 
-enum { SLOTS = 16384, WAIT_MS = 60000 };
+enum { SLOTS = 8192, WAIT_MS = 60000 };
 
 static struct errbuf err;
 
@@ -66,11 +67,45 @@ static void wait_received(const struct packet_ring *r, uint64_t pkts)
 	ck_assert_uint_ge(counter_get(&r->in.received_pkts), pkts);
 }
 
+static uint64_t packets_in(const struct packet_ring *r)
+{
+	uint64_t first, slots = packet_ring_filled(r, &first), pkts = 0;
+
+	for (uint64_t i = 0; i < slots; pkts++)
+		i += packet_slots(packet_ring_slot(r, first + i));
+	return pkts;
+}
+
+/* The ring's next packet and, of one by value, its bytes. False: there is none. */
+static bool take(struct packet_ring *r, struct packet *ret, uint8_t bytes[PACKET_COPY_MAX])
+{
+	uint64_t first, slots = packet_ring_filled(r, &first);
+
+	if (slots == 0)
+		return false;
+	*ret = *packet_ring_slot(r, first);
+	ck_assert_uint_le(packet_slots(ret), slots);
+	for (unsigned int i = 1; i < packet_slots(ret); i++)
+		memcpy(bytes + (i - 1) * PACKET_SLOT, packet_ring_slot(r, first + i), PACKET_SLOT);
+	packet_ring_release(r, packet_slots(ret));
+	return true;
+}
+
 static void check_balance(const struct packet_ring *r)
 {
 	ck_assert_uint_eq(counter_get(&r->in.received_pkts),
 		counter_get(&r->in.outside_window_pkts) + counter_get(&r->in.filtered_pkts) +
-			counter_get(&r->in.lost_ring_pkts) + rte_ring_count(r->slots));
+			counter_get(&r->in.lost_ring_pkts) + packets_in(r));
+}
+
+/* Of an IPv4/UDP frame of the generator. */
+static uint64_t number_in(const uint8_t *frame)
+{
+	struct frame_stamp stamp;
+
+	memcpy(&stamp, frame + 42, sizeof(stamp));
+	ck_assert_uint_eq(be32toh(stamp.magic), FRAME_STAMP_MAGIC);
+	return be64toh(stamp.number);
 }
 
 START_TEST(a_device_that_does_not_exist_or_is_no_device_is_refused)
@@ -140,9 +175,11 @@ END_TEST
 
 START_TEST(a_patient_source_waits_for_a_full_ring_and_loses_nothing)
 {
-	struct port *p = open_port("gen:rate=max,size=64,count=50000", 1);
+	/* Sizes that put packets across the ring's end at every place. */
+	struct port *p = open_port("gen:rate=max,size=64-1518,flows=1,count=50000", 1);
 	struct packet_ring *ring = port_ring_new(p, 0, 0);
 	struct rx_rule rule = rule_of(p, &ring, NULL);
+	uint8_t bytes[PACKET_COPY_MAX];
 	struct port_info info;
 	struct packet slot;
 	uint64_t taken = 0, last_ns = 0;
@@ -151,13 +188,15 @@ START_TEST(a_patient_source_waits_for_a_full_ring_and_loses_nothing)
 	pause_ms(20);
 	ck_assert_uint_eq(counter_get(&ring->in.lost_ring_pkts), 0);
 	for (int i = 0; i < WAIT_MS && taken < 50000; i++) {
-		while (rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)) == 0) {
+		while (take(ring, &slot, bytes)) {
 			ck_assert_uint_ge(slot.time_ns, last_ns);
-			ck_assert_uint_eq(slot.cap_len, 60);
-			ck_assert_uint_eq(slot.wire_len, 60);
+			ck_assert_uint_eq(slot.wire_len, slot.cap_len);
 			ck_assert_uint_eq(slot.missing, 0);
+			ck_assert_ptr_null(slot.mbuf);
+			ck_assert_uint_eq(number_in(bytes), taken);
+			/* The IPv4 length says where the frame ends. */
+			ck_assert_int_eq(bytes[16] << 8 | bytes[17], (int)slot.cap_len - 14);
 			last_ns = slot.time_ns;
-			rte_pktmbuf_free(slot.mbuf);
 			taken++;
 		}
 		pause_ms(1);
@@ -178,6 +217,7 @@ START_TEST(a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_m
 	struct port *p = open_port("vdev:net_null3,size=64", 1);
 	struct packet_ring *ring = port_ring_new(p, 0, 0);
 	struct rx_rule rule = rule_of(p, &ring, NULL);
+	uint8_t bytes[PACKET_COPY_MAX];
 	uint64_t missing = 0, lost;
 	struct packet slot;
 
@@ -188,15 +228,12 @@ START_TEST(a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_m
 	lost = counter_get(&ring->in.lost_ring_pkts);
 	ck_assert_uint_gt(lost, 0);
 	for (int i = 0; i < 1000; i++) {
-		ck_assert_int_eq(rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)), 0);
+		ck_assert(take(ring, &slot, bytes));
 		missing += slot.missing;
-		rte_pktmbuf_free(slot.mbuf);
 	}
 	publish(&rule, 1);
-	while (rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)) == 0 && missing == 0) {
+	while (take(ring, &slot, bytes) && missing == 0)
 		missing += slot.missing;
-		rte_pktmbuf_free(slot.mbuf);
-	}
 	ck_assert_uint_ge(missing, lost > 0 ? 1 : 0);
 	publish(NULL, 0);
 	packet_ring_free(ring);
@@ -204,44 +241,77 @@ START_TEST(a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_m
 }
 END_TEST
 
-START_TEST(a_packet_that_two_rules_keep_is_one_mbuf_with_two_references)
+START_TEST(a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references)
 {
-	struct port *p = open_port("gen:rate=max,size=64,count=1000,flows=10", 1);
-	struct packet_ring *rings[3] = {
-		port_ring_new(p, 0, 0), port_ring_new(p, 0, 0), port_ring_new(p, 0, 0)};
+	struct port *p = open_port("gen:rate=max,size=9000,count=1000,flows=10", 1);
+	struct packet_ring *rings[4] = {port_ring_new(p, 0, 0), port_ring_new(p, 0, 0),
+		port_ring_new(p, 0, 0), port_ring_new(p, 0, 0)};
+	uint8_t bytes[PACKET_COPY_MAX];
 	struct filter *all, *none;
-	struct rx_rule rules[3];
-	struct packet a, b;
+	struct rx_rule rules[4];
+	struct packet a, b, c;
 
 	ck_assert_msg(filter_compile("ip", 1, &all, &err) == 0, "%s", err.text);
 	ck_assert_msg(filter_compile("arp", 1, &none, &err) == 0, "%s", err.text);
 	rules[0] = rule_of(p, &rings[0], all);
 	rules[1] = rule_of(p, &rings[1], NULL);
-	rules[1].cut.snaplen = 40;
+	rules[1].cut.snaplen = 4000;
 	rules[2] = rule_of(p, &rings[2], none);
-	publish(rules, 3);
+	rules[3] = rule_of(p, &rings[3], NULL);
+	rules[3].cut.snaplen = 90;
+	publish(rules, 4);
 	wait_received(rings[2], 1000);
 	publish(NULL, 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		check_balance(rings[i]);
-	ck_assert_uint_eq(rte_ring_count(rings[0]->slots), 1000);
-	ck_assert_uint_eq(rte_ring_count(rings[1]->slots), 1000);
+	ck_assert_uint_eq(packets_in(rings[0]), 1000);
+	ck_assert_uint_eq(packets_in(rings[1]), 1000);
 	ck_assert_uint_eq(counter_get(&rings[2]->in.filtered_pkts), 1000);
 	for (int i = 0; i < 1000; i++) {
-		ck_assert_int_eq(rte_ring_dequeue_elem(rings[0]->slots, &a, sizeof(a)), 0);
-		ck_assert_int_eq(rte_ring_dequeue_elem(rings[1]->slots, &b, sizeof(b)), 0);
+		ck_assert(take(rings[0], &a, bytes));
+		ck_assert(take(rings[1], &b, bytes));
+		ck_assert(take(rings[3], &c, bytes));
+		ck_assert_ptr_nonnull(a.mbuf);
 		ck_assert_ptr_eq(a.mbuf, b.mbuf);
 		ck_assert_uint_eq(rte_mbuf_refcnt_read(a.mbuf), 2);
-		ck_assert_uint_eq(a.cap_len, 60);
-		ck_assert_uint_eq(b.cap_len, 40);
-		ck_assert_uint_eq(b.wire_len, 60);
+		ck_assert_uint_eq(a.cap_len, 8996);
+		ck_assert_uint_eq(b.cap_len, 4000);
+		ck_assert_uint_eq(b.wire_len, 8996);
+		/* Of which little is wanted goes by value, whatever becomes of the frame. */
+		ck_assert_ptr_null(c.mbuf);
+		ck_assert_uint_eq(c.cap_len, 90);
+		ck_assert_mem_eq(bytes, rte_pktmbuf_mtod(a.mbuf, uint8_t *), 90);
 		rte_pktmbuf_free(a.mbuf);
 		rte_pktmbuf_free(b.mbuf);
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		packet_ring_free(rings[i]);
 	filter_free(all);
 	filter_free(none);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(a_ring_that_is_freed_gives_back_what_lies_in_it)
+{
+	struct port *p = open_port("gen:rate=max,size=1518-9000,count=1000", 1);
+	struct packet_ring *ring = port_ring_new(p, 0, 0);
+	struct rx_rule rule = rule_of(p, &ring, NULL);
+	const struct rte_mempool *pool = NULL;
+	unsigned int idle;
+	uint64_t first, slots;
+
+	publish(&rule, 1);
+	wait_received(ring, 1000);
+	publish(NULL, 0);
+	slots = packet_ring_filled(ring, &first);
+	for (uint64_t i = 0; i < slots; i += packet_slots(packet_ring_slot(ring, first + i)))
+		if (packet_ring_slot(ring, first + i)->mbuf != NULL)
+			pool = packet_ring_slot(ring, first + i)->mbuf->pool;
+	ck_assert_ptr_nonnull(pool);
+	idle = rte_mempool_avail_count(pool);
+	packet_ring_free(ring);
+	ck_assert_uint_gt(rte_mempool_avail_count(pool), idle + 900);
 	port_close(p);
 }
 END_TEST
@@ -251,6 +321,7 @@ START_TEST(a_window_keeps_start_and_leaves_out_end)
 	struct port *p = open_port("gen:rate=200M,size=64", 1);
 	struct packet_ring *ring = port_ring_new(p, 0, 0);
 	struct rx_rule rule = rule_of(p, &ring, NULL);
+	uint8_t bytes[PACKET_COPY_MAX];
 	uint64_t kept = 0;
 	struct packet slot;
 
@@ -261,10 +332,9 @@ START_TEST(a_window_keeps_start_and_leaves_out_end)
 		pause_ms(1);
 	publish(NULL, 0);
 	check_balance(ring);
-	while (rte_ring_dequeue_elem(ring->slots, &slot, sizeof(slot)) == 0) {
+	while (take(ring, &slot, bytes)) {
 		ck_assert_uint_ge(slot.time_ns, rule.start_ns);
 		ck_assert_uint_lt(slot.time_ns, rule.end_ns);
-		rte_pktmbuf_free(slot.mbuf);
 		kept++;
 	}
 	ck_assert_uint_gt(kept, 0);
@@ -323,7 +393,8 @@ int main(void)
 	tcase_add_test(c, a_source_that_makes_packets_makes_none_before_a_run);
 	tcase_add_test(c, a_patient_source_waits_for_a_full_ring_and_loses_nothing);
 	tcase_add_test(c, a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_many);
-	tcase_add_test(c, a_packet_that_two_rules_keep_is_one_mbuf_with_two_references);
+	tcase_add_test(c, a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references);
+	tcase_add_test(c, a_ring_that_is_freed_gives_back_what_lies_in_it);
 	tcase_add_test(c, a_window_keeps_start_and_leaves_out_end);
 	tcase_add_test(c, plans_change_under_load_and_nothing_is_lost_or_counted_twice);
 	suite_add_tcase(suite, c);
