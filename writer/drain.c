@@ -6,7 +6,9 @@
  * ring holds now and merges it, oldest first, as far as it is known that nothing older
  * can come: a ring that is empty lets the others pass only up to its seen_until_ns.
  */
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <rte_lcore.h>
@@ -118,21 +120,27 @@ static uint64_t missing_before(struct packet_ring *r, const struct packet *p)
 	return missing;
 }
 
+static inline void put_pair(uint8_t *at, uint32_t first, uint32_t second)
+{
+	const uint64_t both = first | (uint64_t)second << 32;
+
+	memcpy(at, &both, sizeof(both));
+}
+
+/*
+ * A struct pcapng_packet, by pairs: built as a whole it would go over the stack, and be read from
+ * there before its parts have arrived. Writes 4 bytes of what comes behind it.
+ */
 static inline uint8_t *put_head(
 	uint8_t *at, const struct block_form *f, const struct packet *p, uint32_t bytes)
 {
-	const struct pcapng_packet head = {
-		.type = PCAPNG_PACKET,
-		.length = bytes,
-		.interface_id = f->interface_id,
-		.time_high = (uint32_t)(p->time_ns >> 32),
-		.time_low = (uint32_t)p->time_ns,
-		.cap_len = p->cap_len,
-		.wire_len = p->wire_len,
-	};
-
-	memcpy(at, &head, sizeof(head));
-	return at + sizeof(head);
+	static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first is the lower half");
+	put_pair(at, PCAPNG_PACKET, bytes);
+	put_pair(at + offsetof(struct pcapng_packet, interface_id), f->interface_id,
+		(uint32_t)(p->time_ns >> 32));
+	put_pair(at + offsetof(struct pcapng_packet, time_low), (uint32_t)p->time_ns, p->cap_len);
+	put_pair(at + offsetof(struct pcapng_packet, wire_len), p->wire_len, 0);
+	return at + sizeof(struct pcapng_packet);
 }
 
 /* Behind the packet's bytes: zeros up to 4, options, the length again. Writes past the block's end. */
