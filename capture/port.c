@@ -332,17 +332,15 @@ void port_refresh(struct port *p)
 	p->link_bps = bps;
 }
 
-uint64_t port_longest_gap_ns(const struct port *p)
+void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore *ret)
 {
-	uint64_t longest_ns = 0;
+	const struct rx_queue *q = p->queues[queue];
+	uint64_t mult = atomic_load_explicit(&capture_clock.mult, memory_order_relaxed);
 
-	for (unsigned int i = 0; i < p->queue_count; i++) {
-		uint64_t gap_ns = counter_get(&p->queues[i]->longest_gap_ns);
-
-		if (gap_ns > longest_ns)
-			longest_ns = gap_ns;
-	}
-	return longest_ns;
+	ret->cpu = q->cpu;
+	ret->pkts = counter_get(&q->received_pkts);
+	ret->busy_ns = clock_scale(counter_get(&q->busy_cycles), mult);
+	ret->longest_gap_ns = clock_scale(counter_get(&q->longest_gap_cycles), mult);
 }
 
 struct packet_ring *port_ring_new(const struct port *p, unsigned int queue, uint32_t interface_id)

@@ -30,10 +30,12 @@ struct rx_queue {
 
 	/* Written by the rx lcore */
 	counter received_pkts __rte_cache_aligned;
-	counter longest_gap_ns;
+	counter longest_gap_cycles; /* of the TSC, between two polls without a rest */
+	counter busy_cycles;        /* from polls that brought packets to the next */
 	_Atomic bool ended;
-	uint64_t last_ns;  /* no packet to come will be older */
-	uint64_t last_tsc; /* of the poll before; 0: it rested since */
+	uint64_t last_ns;       /* no packet to come will be older */
+	uint64_t last_tsc;      /* of the poll before; 0: it rested since */
+	unsigned int last_pkts; /* that it brought */
 } __rte_cache_aligned;
 
 struct port {

@@ -343,17 +343,19 @@ static void say_seen(const struct rx_list *list, uint64_t until_ns)
 			&list->entries[r].ring->told.seen_until_ns, until_ns, memory_order_release);
 }
 
-static void note_gap(struct rx_queue *q, uint64_t tsc)
+/* From one poll to the next: a gap; and work, if the one before brought packets. */
+static inline void account(struct rx_queue *q, uint64_t tsc, unsigned int pkts)
 {
-	uint64_t gap_ns;
+	uint64_t cycles = tsc - q->last_tsc;
 
-	if (q->last_tsc != 0 && tsc > q->last_tsc) {
-		gap_ns = clock_scale(tsc - q->last_tsc,
-			atomic_load_explicit(&capture_clock.mult, memory_order_relaxed));
-		if (gap_ns > counter_get(&q->longest_gap_ns))
-			counter_set(&q->longest_gap_ns, gap_ns);
+	if (q->last_tsc != 0) {
+		if (unlikely(cycles > counter_get(&q->longest_gap_cycles)))
+			counter_set(&q->longest_gap_cycles, cycles);
+		if (q->last_pkts != 0)
+			counter_add(&q->busy_cycles, cycles);
 	}
 	q->last_tsc = tsc;
+	q->last_pkts = pkts;
 }
 
 /* HOT PATH. One burst from the source through the plan. Returns how many packets came. */
@@ -366,12 +368,14 @@ static unsigned int rx_poll(struct rx_queue *q, const struct rx_list *list, stru
 		q->class->idle(q->source);
 		return 0;
 	}
-	if (q->of->patient && !rings_have_room(list))
+	if (q->of->patient && !rings_have_room(list)) {
+		account(q, rte_rdtsc(), 0);
 		return 0;
+	}
 	n = q->class->receive(q->source, b);
 	/* One clock read per burst; its error is the burst's length, see docs/design.md "Time". */
 	tsc = rte_rdtsc();
-	note_gap(q, tsc);
+	account(q, tsc, n);
 	if (list->count == 0) {
 		rte_pktmbuf_free_bulk(b->pkts, n);
 		return n;

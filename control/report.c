@@ -58,6 +58,48 @@ static json_t *port_warnings(const struct port_info *info)
 	return texts;
 }
 
+static uint64_t longest_gap_ns(const struct port *p)
+{
+	struct port_info info;
+	struct port_lcore l;
+	uint64_t longest_ns = 0;
+
+	port_get_info(p, &info);
+	for (unsigned int q = 0; q < info.queues; q++) {
+		port_get_lcore(p, q, &l);
+		longest_ns = l.longest_gap_ns > longest_ns ? l.longest_gap_ns : longest_ns;
+	}
+	return longest_ns;
+}
+
+static void add_lcores(json_t *lcores, const struct port *p)
+{
+	struct port_info info;
+	struct port_lcore l;
+
+	port_get_info(p, &info);
+	for (unsigned int q = 0; q < info.queues; q++) {
+		json_t *o = json_object();
+
+		port_get_lcore(p, q, &l);
+		put_text(o, "port", info.name);
+		put(o, "queue", q);
+		(void)json_object_set_new(o, "cpu", json_integer(l.cpu));
+		put(o, "pkts", l.pkts);
+		put(o, "busy_ns", l.busy_ns);
+		(void)json_array_append_new(lcores, o);
+	}
+}
+
+static json_t *report_lcores(const struct daemon *d)
+{
+	json_t *lcores = json_array();
+
+	for (unsigned int i = 0; d->machine != NULL && i < d->machine->port_count; i++)
+		add_lcores(lcores, d->machine->ports[i]);
+	return lcores;
+}
+
 static json_t *status_port(const struct port *p)
 {
 	struct port_info info;
@@ -75,7 +117,7 @@ static json_t *status_port(const struct port *p)
 	(void)json_object_set_new(o, "patient", json_boolean(info.patient));
 	(void)json_object_set_new(o, "ended", json_boolean(info.ended));
 	put_port_ledger(o, p);
-	put(o, "longest_gap_ns", port_longest_gap_ns(p));
+	put(o, "longest_gap_ns", longest_gap_ns(p));
 	(void)json_object_set_new(o, "warnings", port_warnings(&info));
 	return o;
 }
@@ -250,7 +292,7 @@ static json_t *status_stripes(const struct daemon *d)
 	return stripes;
 }
 
-static json_t *status_writers(const struct daemon *d)
+static json_t *report_writers(const struct daemon *d)
 {
 	json_t *writers = json_array(), *o;
 	struct writer_info info;
@@ -259,6 +301,8 @@ static json_t *status_writers(const struct daemon *d)
 		writer_get_info(d->machine->writers[i], &info);
 		o = json_object();
 		(void)json_object_set_new(o, "cpu", json_integer(info.cpu));
+		put(o, "pkts", info.pkts);
+		put(o, "busy_ns", info.busy_ns);
 		put(o, "chunks", info.chunks);
 		put(o, "chunks_free", info.chunks_free);
 		(void)json_object_set_new(o, "huge_pages", json_boolean(info.huge_pages));
@@ -332,7 +376,8 @@ json_t *report_status(const struct daemon *d)
 	(void)json_object_set_new(o, "ended", ended);
 	(void)json_object_set_new(o, "recordings", status_recordings(d));
 	(void)json_object_set_new(o, "stripes", status_stripes(d));
-	(void)json_object_set_new(o, "writers", status_writers(d));
+	(void)json_object_set_new(o, "lcores", report_lcores(d));
+	(void)json_object_set_new(o, "writers", report_writers(d));
 	(void)json_object_set_new(o, "warnings", report_warnings(d, false));
 	return o;
 }
@@ -362,6 +407,7 @@ json_t *report_summary(const struct daemon *d)
 		put_text(port, "name", info.name);
 		put_text(port, "device", info.device);
 		put_port_ledger(port, d->machine->ports[i]);
+		put(port, "longest_gap_ns", longest_gap_ns(d->machine->ports[i]));
 		(void)json_array_append_new(ports, port);
 	}
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_ended(d->runs, i)) != NULL; i++)
@@ -373,6 +419,8 @@ json_t *report_summary(const struct daemon *d)
 	put_text(o, "clock", clock_name(d));
 	(void)json_object_set_new(o, "ports", ports);
 	(void)json_object_set_new(o, "runs", runs);
+	(void)json_object_set_new(o, "lcores", report_lcores(d));
+	(void)json_object_set_new(o, "writers", report_writers(d));
 	if (d->runs != NULL && runs_forgotten(d->runs) > 0)
 		put(o, "runs_forgotten", runs_forgotten(d->runs));
 	(void)json_object_set_new(o, "warnings", report_warnings(d, true));

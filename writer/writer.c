@@ -12,8 +12,7 @@
 #include "wirespool/clock.h"
 
 enum {
-	ROUNDS_PER_LOOK = 64, /* rounds between two looks at the clock */
-	BUSY_ROUND = 64,      /* packets of a round after which the next follows at once */
+	BUSY_ROUND = 64, /* packets of a round after which the next follows at once */
 	WARNINGS_MAX = 4,
 	PAUSE_MIN_NS = 1000,
 	PAUSE_LIVE_MAX_NS = 50 * 1000, /* while a run is live: rings hold more than this */
@@ -40,6 +39,10 @@ struct writer {
 	struct stream *streams __attribute__((aligned(64)));
 	uint64_t housekept_ns;
 	unsigned int quiet_rounds;
+
+	/* Written by the thread, read by control */
+	counter pkts __attribute__((aligned(64)));
+	counter busy_ns;
 };
 
 struct chunk_pool *writer_pool(struct writer *w)
@@ -76,13 +79,10 @@ static void take_inbox(struct writer *w)
 	}
 }
 
-static void housekeep(struct writer *w)
+static void housekeep(struct writer *w, uint64_t now_ns)
 {
 	struct stream **at = &w->streams;
-	uint64_t now_ns = clock_monotonic_ns();
 
-	if (now_ns - w->housekept_ns < HOUSEKEEP_NS)
-		return;
 	w->housekept_ns = now_ns;
 	while (*at != NULL) {
 		struct stream *s = *at;
@@ -107,29 +107,44 @@ static void rest(struct writer *w)
 	(void)nanosleep(&t, NULL);
 }
 
+/* One round over all streams and disks. Returns how many packets and chunks it moved. */
+static unsigned int turn(struct writer *w)
+{
+	unsigned int pkts = 0;
+
+	take_inbox(w);
+	for (struct stream *s = w->streams; s != NULL; s = s->next)
+		pkts += stream_drain(s);
+	counter_add(&w->pkts, pkts);
+	return pkts + spool_run(w->spool, w->streams);
+}
+
 /* HOT PATH. Drain, pack, submit, reap; housekeeping every few ms. */
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
+	uint64_t began_ns, now_ns;
 
 	(void)pthread_setname_np(pthread_self(), "writer");
 	(void)prctl(PR_SET_TIMERSLACK, 1UL); /* a pause of 1 us is not to last 50 */
 	drain_thread_enter();
-	for (unsigned int round = 0; !atomic_load_explicit(&w->stop, memory_order_relaxed);
-		round++) {
-		unsigned int moved = 0;
+	began_ns = clock_monotonic_ns();
+	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+		unsigned int moved = turn(w);
 
-		take_inbox(w);
-		for (struct stream *s = w->streams; s != NULL; s = s->next)
-			moved += stream_drain(s);
-		moved += spool_run(w->spool, w->streams);
-		if (moved < BUSY_ROUND || round % ROUNDS_PER_LOOK == 0)
-			housekeep(w);
+		now_ns = clock_monotonic_ns();
+		if (moved != 0)
+			counter_add(&w->busy_ns, now_ns - began_ns);
+		if (now_ns - w->housekept_ns >= HOUSEKEEP_NS)
+			housekeep(w, now_ns);
 		/* A few packets a round are no reason to hurry: the next pause brings no more. */
-		if (moved < BUSY_ROUND)
+		if (moved < BUSY_ROUND) {
 			rest(w);
-		else
+			now_ns = clock_monotonic_ns();
+		} else {
 			w->quiet_rounds = 0;
+		}
+		began_ns = now_ns;
 	}
 	drain_thread_leave();
 	return NULL;
@@ -222,6 +237,8 @@ void writer_close(struct writer *w)
 void writer_get_info(const struct writer *w, struct writer_info *ret)
 {
 	ret->cpu = w->cpu;
+	ret->pkts = counter_get(&w->pkts);
+	ret->busy_ns = counter_get(&w->busy_ns);
 	ret->chunks = w->pool.count;
 	ret->chunks_free = counter_get(&w->pool.free_count);
 	ret->huge_pages = w->pool.huge_pages;

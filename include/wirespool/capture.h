@@ -101,8 +101,15 @@ void port_get_ledger(const struct port *p, struct port_ledger *ret);
 /* Once a second, from control: follows the link (logs its changes) and reads the device's counters. */
 void port_refresh(struct port *p);
 
-/* Longest gap between two polls of any of its rx lcores since start, in ns. */
-uint64_t port_longest_gap_ns(const struct port *p);
+/* One rx lcore's work since start. */
+struct port_lcore {
+	int cpu; /* -1: anywhere */
+	uint64_t pkts;
+	uint64_t busy_ns; /* with packets: busy_ns / pkts is what one costs, reception included */
+	uint64_t longest_gap_ns; /* between two polls: what the descriptors had to bridge */
+};
+
+void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore *ret);
 
 /*
  * A ring for a run on queue of p, on p's NUMA node. The caller owns it and frees it with

@@ -7,7 +7,7 @@
  *
  *   {"cmd":"status"}
  *       {"ok":true,"version","pid","uptime_s","now","clock","ports":[...],"runs":[...],"ended":[...],
- *        "recordings":[...],"stripes":[...],"writers":[...],"warnings":[...]}
+ *        "recordings":[...],"stripes":[...],"lcores":[...],"writers":[...],"warnings":[...]}
  *   {"cmd":"trigger","recording":NAME[,"for":TIME]}
  *   {"cmd":"trigger","ports":[NAME...],"stripes":[DIR...][,"name","filter","snaplen","for","bytes","packets","rotate_bytes","rotate_every"]}
  *       {"ok":true,"run":ID}
@@ -30,7 +30,8 @@
  *          "written_bytes","wire_bytes","lost_ring_pkts","lost_memory_pkts","lost_disk_pkts","in_ram_pkts","queued_bytes","files_count"}
  *          state: "armed" "live" "finishing" "ended"; times are "2026-11-21T03:30:00.000Z", end null when open
  *   stripe {"path","queued_bytes","written_bytes","free_bytes","direct","error"}
- *   writer {"cpu","chunks","chunks_free","huge_pages","registered"}
+ *   lcore {"port","queue","cpu","pkts","busy_ns"}      busy_ns: with packets; of pkts, what each cost
+ *   writer {"cpu","pkts","busy_ns","chunks","chunks_free","huge_pages","registered"}
  *   recording {"name","when","ports":[],"stripes":[],"live"}
  */
 

@@ -47,6 +47,8 @@ void writer_close(struct writer *w);
 
 struct writer_info {
 	int cpu;
+	uint64_t pkts;    /* taken out of rings since start */
+	uint64_t busy_ns; /* with packets or chunks: busy_ns / pkts is what one costs */
 	uint64_t chunks;
 	uint64_t chunks_free;
 	bool huge_pages;
