@@ -58,7 +58,7 @@ const struct setting SETTINGS[] = {
 		.min = 8 * MIB, .max = 16 * TIB, .rule = "8MiB to 16TiB",
 		.help = "Packed packets that each writer holds in memory while the disks are late. "
 			"More of it bridges longer pauses of the disks."},
-	{"writers.queue_depth", SETTING_NUMBER, .preset = "16", IN(writer_queue_depth), .min = 1,
+	{"writers.queue_depth", SETTING_NUMBER, .preset = "64", IN(writer_queue_depth), .min = 1,
 		.max = 128, .rule = "1 to 128",
 		.help = "Writes of 1 MiB under way at a time, for each writer and stripe."},
 

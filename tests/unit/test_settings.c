@@ -444,7 +444,7 @@ START_TEST(an_empty_file_gives_the_defaults)
 	ck_assert(s->huge_pages);
 	ck_assert_uint_eq(s->writer_cpu_count, 0);
 	ck_assert_uint_eq(s->writer_memory_bytes, 256ULL << 20);
-	ck_assert_uint_eq(s->writer_queue_depth, 16);
+	ck_assert_uint_eq(s->writer_queue_depth, 64);
 	ck_assert_uint_eq(s->port_count, 0);
 	ck_assert_uint_eq(s->recording_count, 0);
 	settings_free(s);
