@@ -30,8 +30,9 @@
 enum {
 	SPINS_BEFORE_YIELD = 256, /* empty polls before a busy lcore lets others run */
 	PAUSE_MIN_NS = 1000,
-	PAUSE_LIVE_MAX_NS = 200 * 1000,  /* a slow source while a run is live */
-	PAUSE_IDLE_MAX_NS = 1000 * 1000, /* no run is live */
+	PAUSE_LIVE_MAX_NS = 200 * 1000,        /* a slow source while a run is live */
+	PAUSE_IDLE_MAX_NS = 1000 * 1000,       /* no run is live, and descriptors must be emptied */
+	PAUSE_STILL_MAX_NS = 10 * 1000 * 1000, /* nothing comes unasked, or it wakes us */
 };
 
 /* A kernel's packets come late, by as long as its blocks fill: this far behind now all are in. */
@@ -399,7 +400,8 @@ static void pause_ns(uint64_t ns)
 /* Nothing came: spin, wait for the source, or sleep a little longer each time. */
 static void rest(struct rx_queue *q, bool live, unsigned int empty_polls)
 {
-	uint64_t max_ns = live ? PAUSE_LIVE_MAX_NS : PAUSE_IDLE_MAX_NS;
+	bool still = q->class->wait != NULL || q->class->idle != NULL;
+	uint64_t max_ns = live ? PAUSE_LIVE_MAX_NS : still ? PAUSE_STILL_MAX_NS : PAUSE_IDLE_MAX_NS;
 	uint64_t ns;
 
 	if (live && q->of->busy_poll) {
@@ -410,7 +412,7 @@ static void rest(struct rx_queue *q, bool live, unsigned int empty_polls)
 	}
 	q->last_tsc = 0;
 	if (q->class->wait != NULL && (live || q->class->idle == NULL)) {
-		q->class->wait(q->source, PAUSE_IDLE_MAX_NS);
+		q->class->wait(q->source, live ? PAUSE_IDLE_MAX_NS : PAUSE_STILL_MAX_NS);
 		return;
 	}
 	ns = (uint64_t)PAUSE_MIN_NS << (empty_polls < 16 ? empty_polls : 16);

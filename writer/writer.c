@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@ enum {
 	BUSY_ROUND = 64, /* packets of a round after which the next follows at once */
 	WARNINGS_MAX = 4,
 	PAUSE_MIN_NS = 1000,
-	PAUSE_LIVE_MAX_NS = 50 * 1000, /* while a run is live: rings hold more than this */
-	PAUSE_IDLE_MAX_NS = 5 * 1000 * 1000,
+	PAUSE_MAX_NS = 50 * 1000, /* rings hold more than this */
+	BELL_SECONDS = 10,
 	SPOOL_DEPTH_MAX = 128,
 };
 
@@ -34,6 +35,7 @@ struct writer {
 	/* Written by control */
 	_Atomic(struct stream *) inbox __attribute__((aligned(64)));
 	_Atomic bool stop;
+	sem_t bell; /* rung after each of the two: a writer without streams waits for it */
 
 	/* The thread's */
 	struct stream *streams __attribute__((aligned(64)));
@@ -62,6 +64,7 @@ void writer_add_stream(struct writer *w, struct stream *s)
 	while (!atomic_compare_exchange_weak_explicit(
 		&w->inbox, &s->next, s, memory_order_release, memory_order_relaxed))
 		;
+	(void)sem_post(&w->bell);
 }
 
 /* Acquire pairs with W1 in writer_add_stream(). */
@@ -96,15 +99,27 @@ static void housekeep(struct writer *w, uint64_t now_ns)
 	}
 }
 
+/* No stream, nothing to look after: until control rings. */
+static void wait_for_bell(struct writer *w)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += BELL_SECONDS;
+	(void)sem_clockwait(&w->bell, CLOCK_MONOTONIC, &until);
+}
+
 /* Little moved: sleeps a little longer each time. Rings and disks have room for as long. */
 static void rest(struct writer *w)
 {
-	uint64_t max_ns = w->streams != NULL ? PAUSE_LIVE_MAX_NS : PAUSE_IDLE_MAX_NS;
 	uint64_t ns = (uint64_t)PAUSE_MIN_NS << (w->quiet_rounds < 16 ? w->quiet_rounds : 16);
-	struct timespec t = {.tv_sec = 0, .tv_nsec = (long)(ns < max_ns ? ns : max_ns)};
+	struct timespec t = {.tv_nsec = (long)(ns < PAUSE_MAX_NS ? ns : PAUSE_MAX_NS)};
 
 	w->quiet_rounds++;
-	(void)nanosleep(&t, NULL);
+	if (w->streams == NULL)
+		wait_for_bell(w);
+	else
+		(void)nanosleep(&t, NULL);
 }
 
 /* One round over all streams and disks. Returns how many packets and chunks it moved. */
@@ -199,6 +214,7 @@ int writer_open(
 		return fail_with(err, -ENOMEM, "no memory for a writer");
 	memset(w, 0, sizeof(*w));
 	w->cpu = options->cpu;
+	(void)sem_init(&w->bell, 0, 0);
 	r = chunk_pool_open(&w->pool, options->memory_bytes, options->socket_id, err);
 	if (r < 0)
 		goto free_writer;
@@ -225,6 +241,7 @@ void writer_close(struct writer *w)
 	if (w == NULL)
 		return;
 	atomic_store_explicit(&w->stop, true, memory_order_relaxed);
+	(void)sem_post(&w->bell);
 	(void)pthread_join(w->thread, NULL);
 	/* What a hung disk still has under way points into the pool: both stay until the process ends. */
 	if (spool_in_flight(w->spool) != 0)
