@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "wirespool/errbuf.h"
@@ -9,6 +10,7 @@
 #include "wirespool/units.h"
 
 enum kind { KIND_TEXT, KIND_LIST, KIND_TIME, KIND_SIZE, KIND_COUNT, KIND_FLAG };
+enum { CPU_MAX = 4095 };
 
 /* Each option with its member of the request. */
 static const struct member {
@@ -85,4 +87,36 @@ int capture_options_check(const struct usage *usage, const json_t *request)
 		json_object_get(request, "rotate_every") == NULL)
 		return options_fail(usage, "--on-clock says how --every cuts; give --every TIME");
 	return EXIT_GOOD;
+}
+
+int capture_cpus(const struct usage *usage, const char *list, json_t *request)
+{
+	json_t *cpus = json_array();
+	const char *at = list;
+	unsigned long first, last;
+	char *end;
+
+	(void)json_object_set_new(request, "cpus", cpus);
+	do {
+		errno = 0;
+		first = last = strtoul(at, &end, 10);
+		if (*at < '0' || *at > '9')
+			break;
+		if (*end == '-') {
+			at = end + 1;
+			last = strtoul(at, &end, 10);
+			if (*at < '0' || *at > '9')
+				break;
+		}
+		if (errno != 0 || last > CPU_MAX || first > last)
+			break;
+		for (; first <= last; first++)
+			(void)json_array_append_new(cpus, json_integer((json_int_t)first));
+		if (*end == '\0')
+			return EXIT_GOOD;
+		at = end + 1;
+	} while (*end == ',');
+	return options_fail(usage,
+		"--cpus: '%s' is not a list of CPUs: numbers up to %d and ranges, \"2,4-6\"", list,
+		CPU_MAX);
 }

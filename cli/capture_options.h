@@ -48,3 +48,6 @@ int capture_option(const struct usage *usage, int key, const char *argument, jso
 
 /* After the last option: what only the whole can tell. EXIT_GOOD or EXIT_USAGE. */
 int capture_options_check(const struct usage *usage, const json_t *request);
+
+/* --cpus of `record` and `bench`: "2,4-6" as "cpus":[2,4,5,6]. EXIT_GOOD or EXIT_USAGE. */
+int capture_cpus(const struct usage *usage, const char *list, json_t *request);

@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,7 +13,7 @@
 #include "wirespool/log.h"
 #include "wirespool/units.h"
 
-enum { KEY_JSON = KEY_CAPTURE_END, KEY_CPUS, CPU_MAX = 4095 };
+enum { KEY_JSON = KEY_CAPTURE_END, KEY_CPUS };
 
 static const struct option_line lines[] = {
 	OPTION_LINES_CAPTURE,
@@ -42,39 +41,6 @@ static const struct usage usage = {
 	.lines = lines,
 };
 
-/* "2,4-6" as [2,4,5,6] */
-static int set_cpus(json_t *request, const char *list)
-{
-	json_t *cpus = json_array();
-	const char *at = list;
-	unsigned long first, last;
-	char *end;
-
-	(void)json_object_set_new(request, "cpus", cpus);
-	do {
-		errno = 0;
-		first = last = strtoul(at, &end, 10);
-		if (*at < '0' || *at > '9')
-			break;
-		if (*end == '-') {
-			at = end + 1;
-			last = strtoul(at, &end, 10);
-			if (*at < '0' || *at > '9')
-				break;
-		}
-		if (errno != 0 || last > CPU_MAX || first > last)
-			break;
-		for (; first <= last; first++)
-			(void)json_array_append_new(cpus, json_integer((json_int_t)first));
-		if (*end == '\0')
-			return EXIT_GOOD;
-		at = end + 1;
-	} while (*end == ',');
-	return options_fail(&usage,
-		"--cpus: '%s' is not a list of CPUs: numbers up to %d and ranges, \"2,4-6\"", list,
-		CPU_MAX);
-}
-
 static int read_options(int argc, char *argv[], json_t *request, bool *ret_json, bool *ret_verbose)
 {
 	json_t *devices = json_array();
@@ -90,7 +56,7 @@ static int read_options(int argc, char *argv[], json_t *request, bool *ret_json,
 		else if (key == 'v')
 			*ret_verbose = true;
 		else if (key == KEY_CPUS)
-			r = set_cpus(request, optarg);
+			r = capture_cpus(&usage, optarg, request);
 		else
 			r = capture_option(&usage, key, optarg, request);
 		if (r != EXIT_GOOD)
@@ -167,7 +133,7 @@ static int record(json_t *request, bool json, bool verbose)
 
 	r = make_directories(json_object_get(request, "stripes"), made);
 	if (r == EXIT_GOOD)
-		r = record_session(request, verbose, &started, &summary);
+		r = record_session(request, verbose, NULL, &started, &summary);
 	else
 		json_decref(request);
 	if (!started)

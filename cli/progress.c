@@ -73,11 +73,13 @@ static int fitting(const char *line, int columns)
 	return fits > 0 ? fits : columns;
 }
 
-static void draw(struct progress *p, const char *line)
+void progress_draw(struct progress *p, const char *line)
 {
 	struct winsize size;
 	int columns = 0;
 
+	if (!p->on)
+		return;
 	if (!p->terminal) {
 		fprintf(stderr, "%s\n", line);
 		return;
@@ -116,5 +118,5 @@ void progress_show(struct progress *p, const json_t *status, uint64_t now_ns)
 	p->received_pkts = received;
 	p->wire_bytes = wire_bytes;
 	p->disk_bytes = disk_bytes;
-	draw(p, line);
+	progress_draw(p, line);
 }

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * Progress: one line on stderr that is rewritten each second while `record` runs.
+ * Progress: one line on stderr that is rewritten each second while `record` or `bench` runs.
  */
 
 #include <stdbool.h>
@@ -25,6 +25,9 @@ void progress_start(struct progress *p, bool verbose, uint64_t now_ns);
 
 /* A new line from a "status" answer, if a second has passed since the last. */
 void progress_show(struct progress *p, const json_t *status, uint64_t now_ns);
+
+/* Draws this line instead; fields that two blanks part are cut off where the terminal ends. */
+void progress_draw(struct progress *p, const char *line);
 
 /* Takes the line off the terminal: before other messages, and at the end. */
 void progress_clear(struct progress *p);

@@ -27,7 +27,9 @@ struct session {
 	struct private_daemon daemon;
 	int signal_fd;
 	bool verbose;
+	struct session_watcher *watcher; /* may be NULL */
 	bool started;
+	bool seen_enough; /* says the watcher */
 	bool stop_sent;
 	bool abandon_sent;
 	bool summary_due; /* comes right after a status */
@@ -49,6 +51,8 @@ static void say_warnings(struct session *s, const json_t *warnings, const char *
 	char text[1024];
 	size_t i;
 
+	if (s->watcher != NULL)
+		return;
 	json_array_foreach(warnings, i, warning)
 	{
 		if (!json_is_string(warning))
@@ -94,6 +98,12 @@ static void take_status(struct session *s, const json_t *status)
 	const json_t *port;
 	size_t i;
 
+	s->summary_due = true;
+	if (s->watcher != NULL) {
+		if (!s->watcher->look(status, &s->progress, s->watcher->context))
+			s->seen_enough = true;
+		return;
+	}
 	say_warnings(s, json_object_get(status, "warnings"), "");
 	json_array_foreach(json_object_get(status, "ports"), i, port)
 		say_warnings(s, json_object_get(port, "warnings"), answer_text(port, "name", "?"));
@@ -103,7 +113,6 @@ static void take_status(struct session *s, const json_t *status)
 		private_daemon_relay(&s->daemon);
 	}
 	progress_show(&s->progress, status, client_now_ns());
-	s->summary_due = true;
 }
 
 static int take_summary(struct session *s, const json_t *answer)
@@ -130,7 +139,8 @@ static int take_answer(struct session *s, const json_t *answer)
 	/* A run that ended by itself cannot be stopped any more; that is no failure. */
 	if (asked == ASKED_STOP || asked == ASKED_ABANDON)
 		return GOING_ON;
-	progress_clear(&s->progress);
+	if (!json_is_true(json_object_get(answer, "ok")))
+		progress_clear(&s->progress);
 	r = client_judge(answer);
 	if (r != EXIT_GOOD)
 		return r;
@@ -169,7 +179,7 @@ static int ask_next(struct session *s)
 {
 	if (s->asked != ASKED_NOTHING || !s->started)
 		return GOING_ON;
-	if (s->signals > 0 && !s->stop_sent) {
+	if ((s->signals > 0 || s->seen_enough) && !s->stop_sent) {
 		s->stop_sent = true;
 		return ask(s, ASKED_STOP, json_pack("{s:s, s:O}", "cmd", "stop", "what", s->run));
 	}
@@ -182,7 +192,7 @@ static int ask_next(struct session *s)
 		return ask(s, ASKED_SUMMARY, json_pack("{s:s}", "cmd", "summary"));
 	}
 	if (client_now_ns() >= s->tick_ns) {
-		s->tick_ns = client_now_ns() + TICK_NS;
+		s->tick_ns = client_now_ns() + (s->watcher ? s->watcher->every_ns : TICK_NS);
 		return ask(s, ASKED_STATUS, json_pack("{s:s}", "cmd", "status"));
 	}
 	return GOING_ON;
@@ -274,24 +284,39 @@ static int run_session(struct session *s, json_t *request)
 	return r;
 }
 
-/*
- * SIGHUP that is ignored (nohup) stays so, as in tcpdump; SIGPIPE must not end a recording. SIGINT
- * is ignored in what a script starts with '&', and an ignored signal never comes to a signalfd.
- */
-static int catch_signals(void)
+/* The signals that end a session. SIGHUP that is ignored (nohup) stays so, as in tcpdump. */
+static void ending_signals(sigset_t *ret)
 {
 	struct sigaction hangup;
+
+	(void)sigemptyset(ret);
+	(void)sigaddset(ret, SIGINT);
+	(void)sigaddset(ret, SIGTERM);
+	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+		(void)sigaddset(ret, SIGHUP);
+}
+
+/*
+ * SIGPIPE must not end a recording. SIGINT is ignored in what a script starts with '&', and an
+ * ignored signal never comes to a signalfd.
+ */
+void record_session_hold_signals(void)
+{
 	sigset_t set;
 
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
-		(void)sigaddset(&set, SIGHUP);
+	ending_signals(&set);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGINT, SIG_DFL);
 	(void)signal(SIGTERM, SIG_DFL);
+}
+
+static int catch_signals(void)
+{
+	sigset_t set;
+
+	record_session_hold_signals();
+	ending_signals(&set);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -316,9 +341,11 @@ static int end_daemon(struct session *s, int code)
 	return EXIT_FAILED;
 }
 
-int record_session(json_t *request, bool verbose, bool *ret_started, json_t **ret_summary)
+int record_session(json_t *request, bool verbose, struct session_watcher *watcher,
+	bool *ret_started, json_t **ret_summary)
 {
-	struct session s = {.signal_fd = -1, .verbose = verbose, .said = json_object()};
+	struct session s = {
+		.signal_fd = -1, .verbose = verbose, .watcher = watcher, .said = json_object()};
 	int fd, r;
 
 	r = private_daemon_start(&s.daemon, &fd);
@@ -334,6 +361,8 @@ int record_session(json_t *request, bool verbose, bool *ret_started, json_t **re
 	}
 	private_daemon_done(&s.daemon);
 	*ret_started = s.started;
+	if (watcher != NULL)
+		watcher->interrupted = s.signals > 0;
 	if (r == EXIT_GOOD)
 		*ret_summary = json_incref(s.summary);
 	json_decref(s.summary);
