@@ -15,9 +15,10 @@
 
 enum {
 	TAG_BYTES = 4,
-	TAGS_MAX = 2,         /* looked behind: 802.1Q, and 802.1Q in 802.1ad */
-	OPTIMIZED_MAX = 6000, /* instructions, before it */
-	LINEAR_MAX = 16384,   /* more than any frame has */
+	TAGS_MAX = 2,                      /* looked behind: 802.1Q, and 802.1Q in 802.1ad */
+	OPTIMIZED_MAX = 6000,              /* instructions, before it */
+	LINEAR_MAX = 16384,                /* more than any frame has */
+	FLAT_REACH = 2 * (UINT16_MAX + 1), /* from an mbuf's start; DPDK's verifier asks */
 	NO_TAGS = 0, /* no link type has its type field at 0 and the payload right behind it */
 };
 
@@ -28,46 +29,55 @@ enum {
  * DPDK's verifier takes minutes over one unrolled. DPDK's own interpreter would be one more thing
  * to be right.
  */
-struct program {
-	uint64_t (*native)(void *mbuf); /* NULL: interpreted */
+struct native {
+	uint64_t (*run)(void *mbuf); /* 1: kept, 0: not. NULL: there is none */
 	struct rte_bpf *bpf;
+};
+
+struct program {
 	struct view view;
+	struct native general; /* any packet; without it libpcap interprets */
+	struct native flat;    /* packets at home */
 };
 
 struct filter {
-	bool keeps_all;
+	/* Of packets at home, by the number of their tags. Without one: the general program. */
+	uint64_t (*at_home[TAGS_MAX + 1])(void *mbuf);
+	uint32_t home_length_min; /* UINT32_MAX: no packet counts as at home */
 	/* Where the type field that may name a tag is, or NO_TAGS: programs[0] for all. */
 	uint32_t type_off;
+	bool keeps_all;
 	struct program programs[TAGS_MAX + 1];
 	struct bpf_program classic;
 };
 
-static int program_load(struct program *p, const struct bpf_program *classic, struct errbuf *err)
+static int native_load(struct native *n, const struct bpf_program *classic, struct view view,
+	bool flat, struct errbuf *err)
 {
 	struct rte_bpf_prm prm = {
 		.prog_arg =
 			{
-				.type = RTE_BPF_ARG_PTR_MBUF,
-				.size = sizeof(struct rte_mbuf),
-				.buf_size = RTE_MBUF_DEFAULT_BUF_SIZE,
+				.type = flat ? RTE_BPF_ARG_PTR : RTE_BPF_ARG_PTR_MBUF,
+				.size = flat ? FLAT_REACH : sizeof(struct rte_mbuf),
+				.buf_size = flat ? 0 : RTE_MBUF_DEFAULT_BUF_SIZE,
 			},
 	};
 	struct rte_bpf_jit jit = {0};
 	struct ebpf_insn *insns;
 	int r;
 
-	r = program_convert(classic, p->view, &insns, &prm.nb_ins);
+	r = program_convert(classic, view, flat, &insns, &prm.nb_ins);
 	if (r == -ENOTSUP)
 		return 0;
 	if (r < 0)
 		return fail_with(err, r, "no memory for the filter's program");
 	prm.ins = insns;
-	p->bpf = rte_bpf_load(&prm);
+	n->bpf = rte_bpf_load(&prm);
 	free(insns);
-	if (p->bpf == NULL && rte_errno == ENOMEM)
+	if (n->bpf == NULL && rte_errno == ENOMEM)
 		return fail_with(err, -ENOMEM, "no memory for the filter's program");
-	if (p->bpf != NULL && rte_bpf_get_jit(p->bpf, &jit) == 0)
-		p->native = jit.func;
+	if (n->bpf != NULL && rte_bpf_get_jit(n->bpf, &jit) == 0)
+		n->run = jit.func;
 	return 0;
 }
 
@@ -125,18 +135,23 @@ static unsigned int views_count(const struct filter *f)
 
 static int filter_load(struct filter *f, unsigned int how, struct errbuf *err)
 {
-	int r;
+	bool all_native = true;
 
 	for (unsigned int tags = 0; tags < views_count(f); tags++) {
 		struct program *p = &f->programs[tags];
+		int r = 0;
 
 		p->view = (struct view){.at = f->type_off, .size = tags * TAG_BYTES};
-		if ((how & FILTER_INTERPRET) != 0)
-			continue;
-		r = program_load(p, &f->classic, err);
+		if ((how & FILTER_INTERPRET) == 0)
+			r = native_load(&p->general, &f->classic, p->view, false, err);
+		if (r == 0 && p->general.run != NULL && (how & FILTER_NOT_FLAT) == 0)
+			r = native_load(&p->flat, &f->classic, p->view, true, err);
 		if (r < 0)
 			return r;
+		f->at_home[tags] = p->flat.run != NULL ? p->flat.run : p->general.run;
+		all_native = all_native && f->at_home[tags] != NULL;
 	}
+	f->home_length_min = all_native ? FLAT_LENGTH_MIN : UINT32_MAX;
 	return 0;
 }
 
@@ -193,8 +208,10 @@ void filter_free(struct filter *f)
 {
 	if (f == NULL)
 		return;
-	for (unsigned int tags = 0; tags <= TAGS_MAX; tags++)
-		rte_bpf_destroy(f->programs[tags].bpf);
+	for (unsigned int tags = 0; tags <= TAGS_MAX; tags++) {
+		rte_bpf_destroy(f->programs[tags].flat.bpf);
+		rte_bpf_destroy(f->programs[tags].general.bpf);
+	}
 	pcap_freecode(&f->classic);
 	free(f);
 }
@@ -209,9 +226,23 @@ const char *filter_engine(const struct filter *f)
 	if (f->keeps_all)
 		return "none";
 	for (unsigned int tags = 0; tags < views_count(f); tags++)
-		if (f->programs[tags].native == NULL)
+		if (f->programs[tags].general.run == NULL)
 			return "interpreter";
 	return "jit";
+}
+
+unsigned int filter_flat_views(const struct filter *f)
+{
+	unsigned int count = 0;
+
+	for (unsigned int tags = 0; tags <= TAGS_MAX; tags++)
+		count += f->programs[tags].flat.run != NULL;
+	return count;
+}
+
+static inline bool is_tag_type(rte_be16_t type)
+{
+	return type == RTE_BE16(0x8100) || type == RTE_BE16(0x88a8) || type == RTE_BE16(0x9100);
 }
 
 static bool is_tag(const struct rte_mbuf *m, uint32_t off)
@@ -222,7 +253,7 @@ static bool is_tag(const struct rte_mbuf *m, uint32_t off)
 	if (p == NULL)
 		return false;
 	memcpy(&type, p, sizeof(type));
-	return type == RTE_BE16(0x8100) || type == RTE_BE16(0x88a8) || type == RTE_BE16(0x9100);
+	return is_tag_type(type);
 }
 
 static inline unsigned int tags_count(const struct rte_mbuf *m, uint32_t type_off)
@@ -275,20 +306,51 @@ static __rte_noinline bool program_interpret(
 	return bpf_filter(classic->bf_insns, data, m->pkt_len, len) != 0;
 }
 
+static __rte_noinline uint64_t match_away(const struct filter *f, struct rte_mbuf *m)
+{
+	unsigned int tags = f->type_off == NO_TAGS ? 0 : tags_count(m, f->type_off);
+	const struct program *p = &f->programs[tags];
+
+	return p->general.run != NULL ? p->general.run(m) : program_interpret(p, &f->classic, m);
+}
+
+static inline bool is_home(const struct rte_mbuf *m, uint32_t length_min)
+{
+	uintptr_t data = (uintptr_t)m->buf_addr + m->data_off;
+
+	return ((data - FLAT_DATA_AT - (uintptr_t)m) | (m->pkt_len ^ m->data_len)) == 0 &&
+	       m->data_len >= length_min;
+}
+
+/* Of a packet at home, which has bytes enough for the types of all tags that are looked behind. */
+static inline unsigned int tags_at_home(const struct rte_mbuf *m, uint32_t type_off)
+{
+	const uint8_t *p = (const uint8_t *)m + FLAT_DATA_AT + type_off;
+	rte_be16_t type;
+
+	memcpy(&type, p, sizeof(type));
+	if (likely(!is_tag_type(type)))
+		return 0;
+	memcpy(&type, p + TAG_BYTES, sizeof(type));
+	return is_tag_type(type) ? 2 : 1;
+}
+
 uint64_t filter_match(const struct filter *f, struct rte_mbuf *const pkts[], unsigned int count)
 {
 	uint64_t keep = 0;
 
 	if (f->keeps_all)
 		return count < FILTER_BURST ? (1ULL << count) - 1 : UINT64_MAX;
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned int i = count; i-- > 0;) {
 		struct rte_mbuf *m = pkts[i];
-		unsigned int tags = f->type_off == NO_TAGS ? 0 : tags_count(m, f->type_off);
-		const struct program *p = &f->programs[tags];
-		bool kept = p->native != NULL ? p->native(m) != 0
-					      : program_interpret(p, &f->classic, m);
+		uint64_t kept;
 
-		keep |= (uint64_t)kept << i;
+		if (likely(is_home(m, f->home_length_min)))
+			kept = f->at_home[f->type_off == NO_TAGS ? 0
+								 : tags_at_home(m, f->type_off)](m);
+		else
+			kept = match_away(f, m);
+		keep = keep << 1 | kept;
 	}
 	return keep;
 }

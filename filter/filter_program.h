@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <rte_mbuf.h>
+
 #include "wirespool/errbuf.h"
 #include "wirespool/filter.h"
 
@@ -46,11 +48,23 @@ struct view {
 int program_unroll(struct bpf_program *program);
 
 /*
+ * A packet is at home when its bytes are all there, in one piece that begins FLAT_DATA_AT bytes
+ * behind the start of its mbuf: what rx drivers deliver from a pool without private areas. A
+ * program for such packets alone ("flat") reads each byte with one instruction. It is not to
+ * be run on a packet of less than FLAT_LENGTH_MIN bytes, so that it need not check for those:
+ * Ethernet, IPv6, as much as a host sends at least but for ARP.
+ */
+enum {
+	FLAT_DATA_AT = sizeof(struct rte_mbuf) + RTE_PKTMBUF_HEADROOM,
+	FLAT_LENGTH_MIN = 54,
+};
+
+/*
  * Converts program for packets seen through view. *ret_insns is the caller's, to be freed with
  * free(). Returns 0, -ENOMEM, or -ENOTSUP for a program that DPDK cannot run: with a jump
  * back or one too far, or with an instruction that is not known.
  */
-int program_convert(const struct bpf_program *program, struct view view,
+int program_convert(const struct bpf_program *program, struct view view, bool flat,
 	struct ebpf_insn **ret_insns, uint32_t *ret_count);
 
 /*
@@ -62,8 +76,12 @@ bool program_names_vlan(const struct bpf_program *program, uint32_t type_off);
 enum filter_how {
 	FILTER_LITERAL = 1,   /* tcpdump's meaning: tags are not looked behind */
 	FILTER_INTERPRET = 2, /* no native code: libpcap's own interpreter */
+	FILTER_NOT_FLAT = 4,  /* no native code of its own for packets at home */
 };
 
 /* filter_compile() with a choice, for tests and the benchmark. */
 int filter_compile_how(const char *expression, int linktype, unsigned int how,
 	struct filter **ret_filter, struct errbuf *err);
+
+/* For how many numbers of tags (0, 1, 2) there is code of its own for packets at home. */
+unsigned int filter_flat_views(const struct filter *f);

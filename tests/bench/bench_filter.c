@@ -1,8 +1,14 @@
 /*
- * What a filter costs on the rx lcore: ns per 64-byte packet (60 stored), native code against
- * the interpreter, plain and tagged packets. Not part of ctest. Run it alone and pinned:
- *   taskset -c 1 bench_filter ["expression"]
- * Each figure is the median of RUNS runs, with the lowest and the highest beside it.
+ * What a filter costs on the rx lcore: ns per 64-byte packet (60 stored). Not part of ctest. Run it
+ * alone and pinned:
+ *   taskset -c 1 bench_filter ["expression" ["case" [runs]]]
+ * Each figure is the median of so many runs, with the lowest and the highest beside it. With "case"
+ * only those whose name contains it, as "flat, 0 tags, alike":
+ *   flat         native code for packets at home
+ *   general      native code for any packet
+ *   interpreter  libpcap's
+ * Instructions, without those of this program:
+ *   valgrind --tool=callgrind --toggle-collect=filter_match bench_filter "tcp" "flat, 0" 1
  */
 
 #include <stdio.h>
@@ -17,33 +23,50 @@
 #include "filter/filter_program.h"
 #include "wirespool/filter.h"
 
-enum { PACKETS = 4096, RUNS = 101, FRAME_BYTES = 60, ROOM_BYTES = 2176, ROUNDS = 16 };
+enum {
+	PACKETS = 4096,
+	ROOMS = 128, /* few enough for the first cache, where the driver has just put them */
+	RUNS = 101,
+	RUNS_MAX = 10001,
+	FRAME_BYTES = 60,
+	ROUNDS = 16,
+	ROOM_BYTES = 2240
+};
 
+/* As in a pool, an odd number of cache lines apart, so that they do not crowd the same sets. */
+struct room {
+	struct rte_mbuf mbuf;
+	uint8_t buf[ROOM_BYTES];
+};
+
+static struct room *rooms;
 static struct rte_mbuf *pkts[PACKETS];
 
 /*
- * UDP of many flows: a third from 10.1/16, a third to port 53, a third neither, so mixed that no
- * branch predictor learns them.
+ * UDP of many flows. Mixed: a third from 10.1/16, a third to port 53, a third neither, so that no
+ * branch predictor learns them. Else all from 10.1/16.
  */
-static void packets_make(unsigned int tags)
+static void packets_make(unsigned int tags, bool mixed)
 {
 	static const uint8_t head[] = {8, 0, 0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0};
 	uint32_t random = 1;
 
-	for (unsigned int i = 0; i < PACKETS; i++) {
-		struct rte_mbuf *m = pkts[i];
+	for (unsigned int i = 0; i < ROOMS; i++) {
+		struct rte_mbuf *m = &rooms[i].mbuf;
 		uint8_t *p = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, *q = p + 12;
+		uint32_t kind;
 
 		random = random * 1664525 + 1013904223;
+		kind = mixed ? (random >> 20) % 3 : 0;
 		memset(p, 0, FRAME_BYTES);
 		for (unsigned int t = 0; t < tags; t++, q += 4)
 			memcpy(q, "\x81\0\0\x64", 4);
 		memcpy(q, head, sizeof(head));
 		q += sizeof(head);
-		memcpy(q, (random >> 20) % 3 == 0 ? "\x0a\1\2\3" : "\x0a\2\2\3", 4);
+		memcpy(q, kind == 0 ? "\x0a\1\2\3" : "\x0a\2\2\3", 4);
 		memcpy(q + 4, "\xc0\xa8\1\1", 4);
 		memcpy(q + 8, "\x10\0", 2);
-		memcpy(q + 10, (random >> 20) % 3 == 1 ? "\0\x35" : "\1\xbb", 2);
+		memcpy(q + 10, kind == 1 ? "\0\x35" : "\1\xbb", 2);
 		m->data_off = RTE_PKTMBUF_HEADROOM;
 		m->data_len = FRAME_BYTES;
 		m->pkt_len = FRAME_BYTES;
@@ -66,54 +89,96 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void measure(const char *expression, unsigned int how, unsigned int tags)
+static unsigned int run_count = RUNS;
+
+/* Another order in each round: branch predictors learn thousands of packets by heart. */
+static void packets_draw(void)
 {
-	double runs[RUNS];
-	struct errbuf err;
+	static uint64_t random = 88172645463325252;
+
+	for (unsigned int i = 0; i < PACKETS; i++) {
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		pkts[i] = &rooms[(random >> 32) % ROOMS].mbuf;
+	}
+}
+
+static double round_ns(const struct filter *f, uint64_t *kept)
+{
+	double start = now_ns();
+
+	for (unsigned int i = 0; i < PACKETS; i += FILTER_BURST)
+		*kept += (uint64_t)__builtin_popcountll(filter_match(f, &pkts[i], FILTER_BURST));
+	return now_ns() - start;
+}
+
+static double median_run(const struct filter *f, double runs[], uint64_t *ret_kept)
+{
+	*ret_kept = 0;
+	for (unsigned int run = 0; run < run_count; run++) {
+		double ns = 0;
+
+		for (unsigned int round = 0; round < ROUNDS; round++) {
+			packets_draw();
+			ns += round_ns(f, ret_kept);
+		}
+		runs[run] = ns / (ROUNDS * PACKETS);
+	}
+	qsort(runs, run_count, sizeof(runs[0]), compare_doubles);
+	return runs[run_count / 2];
+}
+
+static void measure(
+	const char *expression, unsigned int how, unsigned int tags, bool mixed, const char *wanted)
+{
+	static double runs[RUNS_MAX];
 	struct filter *f;
-	uint64_t kept = 0;
+	struct errbuf err;
+	char name[64];
+	uint64_t kept;
+	double ns;
 
 	if (filter_compile_how(expression, DLT_EN10MB, how, &f, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		exit(EXIT_FAILURE);
 	}
-	packets_make(tags);
-	for (unsigned int run = 0; run < RUNS; run++) {
-		double start = now_ns();
-
-		for (unsigned int round = 0; round < ROUNDS; round++)
-			for (unsigned int i = 0; i < PACKETS; i += FILTER_BURST)
-				kept += (uint64_t)__builtin_popcountll(
-					filter_match(f, &pkts[i], FILTER_BURST));
-		runs[run] = (now_ns() - start) / (ROUNDS * PACKETS);
+	(void)snprintf(name, sizeof(name), "%s, %u tags, %s%s",
+		filter_flat_views(f) != 0              ? "flat"
+		: strcmp(filter_engine(f), "jit") == 0 ? "general"
+						       : filter_engine(f),
+		tags, mixed ? "mixed" : "alike", (how & FILTER_LITERAL) != 0 ? ", literal" : "");
+	if (strstr(name, wanted) != NULL) {
+		packets_make(tags, mixed);
+		ns = median_run(f, runs, &kept);
+		(void)printf("%-36s %6.2f ns/packet (%.2f..%.2f), %.0f %% kept\n", name, ns,
+			runs[0], runs[run_count - 1],
+			100.0 * (double)kept / ((double)run_count * ROUNDS * PACKETS));
 	}
-	qsort(runs, RUNS, sizeof(runs[0]), compare_doubles);
-	(void)printf("%-11s %u tags: %6.2f ns/packet (%.2f..%.2f), %.0f %% kept\n",
-		filter_engine(f), tags, runs[RUNS / 2], runs[0], runs[RUNS - 1],
-		100.0 * (double)kept / ((double)RUNS * ROUNDS * PACKETS));
 	filter_free(f);
 }
 
 int main(int argc, char **argv)
 {
+	static const unsigned int hows[] = {0, FILTER_NOT_FLAT, FILTER_INTERPRET};
 	const char *expression = argc > 1 ? argv[1] : "udp port 53 or net 10.1.0.0/16";
-	struct rte_mbuf *mbufs = aligned_alloc(RTE_CACHE_LINE_SIZE, PACKETS * sizeof(*mbufs));
-	uint8_t *rooms = aligned_alloc(RTE_CACHE_LINE_SIZE, (size_t)PACKETS * ROOM_BYTES);
+	const char *wanted = argc > 2 ? argv[2] : "";
 
-	if (mbufs == NULL || rooms == NULL)
+	if (argc > 3)
+		run_count = (unsigned int)strtoul(argv[3], NULL, 10);
+	rooms = aligned_alloc(RTE_CACHE_LINE_SIZE, ROOMS * sizeof(*rooms));
+	if (rooms == NULL || run_count == 0 || run_count > RUNS_MAX)
 		return EXIT_FAILURE;
-	memset(mbufs, 0, PACKETS * sizeof(*mbufs));
-	for (size_t i = 0; i < PACKETS; i++) {
-		pkts[i] = &mbufs[i];
-		pkts[i]->buf_addr = rooms + i * ROOM_BYTES;
-	}
+	memset(rooms, 0, ROOMS * sizeof(*rooms));
+	for (size_t i = 0; i < ROOMS; i++)
+		rooms[i].mbuf.buf_addr = rooms[i].buf;
 	(void)printf("%s\n", expression);
-	for (unsigned int tags = 0; tags <= 2; tags++) {
-		measure(expression, 0, tags);
-		measure(expression, FILTER_INTERPRET, tags);
-	}
-	measure(expression, FILTER_LITERAL, 0);
+	for (unsigned int mixed = 0; mixed <= 1; mixed++)
+		for (unsigned int tags = 0; tags <= 2; tags++)
+			for (size_t h = 0; h < sizeof(hows) / sizeof(hows[0]); h++)
+				measure(expression, hows[h], tags, mixed, wanted);
+	measure(expression, FILTER_LITERAL, 0, false, wanted);
+	measure(expression, FILTER_LITERAL, 0, true, wanted);
 	free(rooms);
-	free(mbufs);
 	return EXIT_SUCCESS;
 }
