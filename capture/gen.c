@@ -22,19 +22,15 @@
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 
-#include "frames.h"
+#include "frames_options.h"
 #include "wirespool/pcapng.h"
 #include "wirespool/units.h"
 
 static const char PREFIX[] = "gen:";
-static const char OPTION_NAMES[] = "rate, size, flows, ipv6, tcp, vlan, count, seed";
+static const char OPTION_NAMES[] = "rate, count, " FRAMES_OPTION_NAMES;
 
 enum {
 	DLT_ETHERNET = 1,
-	FLOWS_DEFAULT = 1000,
-	FLOWS_MAX = 1 << 20,
-	VLAN_MAX = 4094,
-	OPTION_TEXT_MAX = 64,
 	DESCRIPTORS_MIN = 64,
 	DESCRIPTORS_MAX = 65536,
 	BUSY_BPS = 1000000000, /* from here on, waking up costs more than spinning */
@@ -89,11 +85,6 @@ static bool gen_claims(const char *device)
 	return strncmp(device, PREFIX, strlen(PREFIX)) == 0;
 }
 
-static int wrong(struct errbuf *err, const char *key, const char *value, const char *rule)
-{
-	return fail_with(err, -EINVAL, "gen: %s must be %s, got '%s'", key, rule, value);
-}
-
 static int parse_rate(struct gen_options *o, const char *value, struct errbuf *err)
 {
 	uint64_t bps;
@@ -103,81 +94,23 @@ static int parse_rate(struct gen_options *o, const char *value, struct errbuf *e
 		return 0;
 	}
 	if (rate_parse(value, &bps, NULL) < 0 || bps < RATE_MIN_BPS || bps > RATE_MAX_BPS)
-		return wrong(err, "rate", value, "1k..1T bits a second, as in 40G, or 'max'");
+		return option_wrong(
+			err, "rate", value, "1k..1T bits a second, as in 40G, or 'max'");
 	o->bps = bps;
 	return 0;
 }
 
-static int parse_size(struct gen_options *o, const char *value, struct errbuf *err)
+static int parse_count(struct gen_options *o, const char *value, struct errbuf *err)
 {
-	static const char RULE[] =
-		"a size of 64..9216 bytes with FCS, two as in 64-1518, or 'IMIX'";
-	const char *dash = strchr(value, '-');
-	char low[OPTION_TEXT_MAX];
-	uint64_t min, max;
-
-	if (strcmp(value, "IMIX") == 0 || strcmp(value, "imix") == 0) {
-		o->frames.imix = true;
-		o->frames.min_bytes = 64;
-		o->frames.max_bytes = 1518;
-		return 0;
-	}
-	(void)snprintf(low, sizeof(low), "%.*s",
-		(int)(dash == NULL ? strlen(value) : (size_t)(dash - value)), value);
-	if (number_parse(low, "size", FRAME_BYTES_MIN, FRAME_BYTES_MAX, &min, NULL) < 0 ||
-		number_parse(dash == NULL ? low : dash + 1, "size", min, FRAME_BYTES_MAX, &max,
-			NULL) < 0)
-		return wrong(err, "size", value, RULE);
-	o->frames.imix = false;
-	o->frames.min_bytes = (uint32_t)min;
-	o->frames.max_bytes = (uint32_t)max;
-	return 0;
-}
-
-/* Options that are one whole number. */
-static int parse_number(struct gen_options *o, const char *key, const char *value, bool *ret_known,
-	struct errbuf *err)
-{
-	struct frames_options *f = &o->frames;
-	const struct {
-		const char *key;
-		uint64_t min, max;
-		uint32_t *small;
-		uint64_t *big;
-	} numbers[] = {
-		{"flows", 1, FLOWS_MAX, &f->flows, NULL},
-		{"ipv6", 0, 100, &f->ipv6_percent, NULL},
-		{"tcp", 0, 100, &f->tcp_percent, NULL},
-		{"vlan", 1, VLAN_MAX, &f->vlan, NULL},
-		{"count", 1, INT64_MAX, NULL, &o->count},
-		{"seed", 0, UINT64_MAX, NULL, &f->seed},
-	};
-	char rule[OPTION_TEXT_MAX];
-	uint64_t n;
-
-	*ret_known = false;
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		if (strcmp(key, numbers[i].key) != 0)
-			continue;
-		*ret_known = true;
-		if (number_parse(value, key, numbers[i].min, numbers[i].max, &n, NULL) < 0) {
-			(void)snprintf(rule, sizeof(rule),
-				"a whole number in %" PRIu64 "..%" PRIu64, numbers[i].min,
-				numbers[i].max);
-			return wrong(err, key, value, rule);
-		}
-		if (numbers[i].small != NULL)
-			*numbers[i].small = (uint32_t)n;
-		else
-			*numbers[i].big = n;
-	}
+	if (number_parse(value, "count", 1, INT64_MAX, &o->count, NULL) < 0)
+		return option_wrong(
+			err, "count", value, "a whole number in 1..9223372036854775807");
 	return 0;
 }
 
 static int parse_option(struct gen_options *o, char *text, struct errbuf *err)
 {
 	char *equals = strchr(text, '=');
-	bool known;
 	int r;
 
 	if (equals == NULL)
@@ -186,13 +119,13 @@ static int parse_option(struct gen_options *o, char *text, struct errbuf *err)
 	*equals = '\0';
 	if (strcmp(text, "rate") == 0)
 		return parse_rate(o, equals + 1, err);
-	if (strcmp(text, "size") == 0)
-		return parse_size(o, equals + 1, err);
-	r = parse_number(o, text, equals + 1, &known, err);
-	if (r < 0 || known)
-		return r;
-	return fail_with(
-		err, -EINVAL, "gen: unknown option '%s', there are: %s", text, OPTION_NAMES);
+	if (strcmp(text, "count") == 0)
+		return parse_count(o, equals + 1, err);
+	r = frames_options_set(&o->frames, text, equals + 1, err);
+	if (r == -ENOENT)
+		return fail_with(err, -EINVAL, "gen: unknown option '%s', there are: %s", text,
+			OPTION_NAMES);
+	return r;
 }
 
 static int parse(const char *device, struct gen_options *ret, struct errbuf *err)
@@ -200,16 +133,12 @@ static int parse(const char *device, struct gen_options *ret, struct errbuf *err
 	struct gen_options o = {
 		.bps = RATE_DEFAULT_BPS,
 		.count = UINT64_MAX,
-		.frames = {.flows = FLOWS_DEFAULT,
-			.imix = true,
-			.min_bytes = 64,
-			.max_bytes = 1518,
-			.seed = 1},
 	};
 	const char *at = device + strlen(PREFIX);
 	char text[OPTION_TEXT_MAX];
 	int r;
 
+	frames_options_init(&o.frames);
 	while (*at != '\0') {
 		size_t len = strcspn(at, ",");
 
@@ -222,6 +151,9 @@ static int parse(const char *device, struct gen_options *ret, struct errbuf *err
 			return r;
 		at += len + (at[len] == ',');
 	}
+	r = frames_options_check(&o.frames, err);
+	if (r < 0)
+		return r;
 	*ret = o;
 	return 0;
 }
@@ -238,9 +170,9 @@ static unsigned int gen_mbuf_room(const char *device)
 {
 	struct gen_options o;
 
-	if (parse(device, &o, NULL) < 0 || o.frames.max_bytes <= 2048)
+	if (parse(device, &o, NULL) < 0 || frames_longest_bytes(&o.frames) <= 2048)
 		return 0;
-	return RTE_ALIGN(o.frames.max_bytes, (unsigned int)RTE_CACHE_LINE_SIZE);
+	return frames_room_bytes(&o.frames) - RTE_PKTMBUF_HEADROOM;
 }
 
 static int gen_socket_id(const char *device)
@@ -249,24 +181,53 @@ static int gen_socket_id(const char *device)
 	return -1;
 }
 
+static void check_mbuf(struct rte_mempool *pool, void *ret_known, void *m, unsigned int i)
+{
+	(void)pool;
+	(void)i;
+	if (((const struct rte_mbuf *)m)->buf_addr !=
+			(uint8_t *)m + FRAME_DATA_OFFSET - RTE_PKTMBUF_HEADROOM ||
+		(uintptr_t)m % RTE_CACHE_LINE_SIZE != 0)
+		*(bool *)ret_known = false;
+}
+
+/* Frames are written without a look at where each mbuf says that its data is. */
+static int check_pool(const struct gen_options *o, struct rte_mempool *pool, struct errbuf *err)
+{
+	unsigned int room = rte_pktmbuf_data_room_size(pool);
+	bool known = true;
+
+	if (room < frames_room_bytes(&o->frames))
+		return fail_with(err, -EINVAL,
+			"gen: mbufs of %u bytes have no room for frames of %" PRIu32, room,
+			frames_longest_bytes(&o->frames));
+	(void)rte_mempool_obj_iter(pool, check_mbuf, &known);
+	if (!known)
+		return fail_with(err, -EINVAL,
+			"gen: mbufs must be aligned and have their data right behind them; those "
+			"of "
+			"pool '%s' have %u bytes of private data",
+			pool->name, (unsigned int)rte_pktmbuf_priv_size(pool));
+	return 0;
+}
+
 static int check_open(
 	const struct gen_options *o, const struct source_options *so, struct errbuf *err)
 {
+	uint32_t longest = frames_longest_bytes(&o->frames);
+
 	if (so->queues == 0 || so->queues > SOURCE_QUEUES_MAX)
 		return fail_with(err, -EINVAL, "gen: queues must be 1..%d, got %u",
 			SOURCE_QUEUES_MAX, so->queues);
-	if (o->frames.max_bytes > so->frame_bytes)
+	if (longest > so->frame_bytes)
 		return fail_with(err, -EINVAL,
 			"gen: size %" PRIu32 " is above the port's longest frame, %" PRIu32,
-			o->frames.max_bytes, so->frame_bytes);
+			longest, so->frame_bytes);
 	for (unsigned int q = 0; q < so->queues; q++) {
-		unsigned int room = rte_pktmbuf_data_room_size(so->pools[q]);
+		int r = check_pool(o, so->pools[q], err);
 
-		if (room < RTE_PKTMBUF_HEADROOM +
-				   RTE_MAX(o->frames.max_bytes, (uint32_t)FRAME_ROOM_MIN))
-			return fail_with(err, -EINVAL,
-				"gen: mbufs of %u bytes have no room for frames of %" PRIu32, room,
-				o->frames.max_bytes);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -326,7 +287,7 @@ static void describe(struct source *s, const struct gen *g, const struct source_
 	if (lift > o->frames.min_bytes)
 		source_warn(s,
 			"frames shorter than %" PRIu32 " bytes are sent with %" PRIu32
-			": IPv6 headers and the stamp take that much",
+			": the headers and the stamp take that much",
 			lift, lift);
 	if (frames_busy_queues(&o->frames, so->queues) < so->queues)
 		source_warn(s,

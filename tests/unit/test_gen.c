@@ -205,6 +205,39 @@ START_TEST(frame_longer_than_its_mbuf_is_refused)
 }
 END_TEST
 
+START_TEST(mbufs_with_private_data_are_refused)
+{
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(
+		"private", 63, 0, 64, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	struct source_options so = {
+		.device = "gen:size=64",
+		.queues = 1,
+		.descriptors = 64,
+		.frame_bytes = 1518,
+		.pools = &pool,
+	};
+	struct errbuf err = {""};
+
+	ck_assert_ptr_nonnull(pool);
+	memset(&src, 0, sizeof(src));
+	ck_assert_int_eq(gen_class.open(&src, &so, &err), -EINVAL);
+	ck_assert_ptr_null(src.state);
+	ck_assert_ptr_nonnull(strstr(err.text, "private"));
+	rte_mempool_free(pool);
+}
+END_TEST
+
+/* 2048 bytes are a whole number of cache lines; 2049 are written as 2112. */
+START_TEST(room_for_whole_cache_lines_is_asked_for)
+{
+	ck_assert_uint_eq(gen_class.mbuf_room("gen:size=2048"), 0);
+	ck_assert_uint_eq(gen_class.mbuf_room("gen:size=2049"), 2112);
+	must_open("gen:size=2048", 1, 64);
+	gen_class.close(&src);
+	ck_assert_int_eq(open_gen("gen:size=2049", 1, 64), -EINVAL);
+}
+END_TEST
+
 START_TEST(empty_pool_at_max_is_a_pause_and_no_loss)
 {
 	static struct rte_mbuf *held[MBUFS];
@@ -312,6 +345,8 @@ static const char *const KINDS[] = {
 	"gen:rate=max,size=64-200,ipv6=50,tcp=50,vlan=4094,count=20000",
 	"gen:rate=max,size=65-71,count=200000,flows=3",
 	"gen:rate=max,size=2047,flows=1048576,count=5000,tcp=1",
+	"gen:rate=max,size=64,count=300000,flows=1",
+	"gen:rate=max,size=64-130,count=300000,flows=2,seed=7",
 };
 
 START_TEST(every_frame_has_right_lengths_and_checksums_and_none_is_missing)
@@ -573,6 +608,8 @@ static Suite *gen_suite(void)
 		t, wrong_option_is_refused_with_its_value, 0, sizeof(WRONG) / sizeof(WRONG[0]));
 	tcase_add_test(t, frame_longer_than_the_port_takes_is_refused);
 	tcase_add_test(t, frame_longer_than_its_mbuf_is_refused);
+	tcase_add_test(t, mbufs_with_private_data_are_refused);
+	tcase_add_test(t, room_for_whole_cache_lines_is_asked_for);
 	tcase_add_test(t, empty_pool_at_max_is_a_pause_and_no_loss);
 	tcase_add_test(t, full_ring_counts_as_missed_what_the_numbers_lack);
 	tcase_add_test(t, full_ring_of_mixed_sizes_counts_as_missed_what_the_numbers_lack);
