@@ -213,6 +213,12 @@ static uint32_t count_flows(const struct frames_options *o, unsigned int queue, 
 	return n;
 }
 
+static bool is_plain(const struct frames_options *o)
+{
+	return kind_longest(o) == PLAIN && o->vlan == 0 && o->mpls_labels == 0 &&
+	       o->tunnel == TUNNEL_NONE && o->fragment_percent == 0;
+}
+
 struct frames *frames_new(const struct frames_options *o, unsigned int queue, unsigned int queues)
 {
 	struct frames *f = aligned_alloc(CACHE_LINE, (sizeof(*f) + 63) & ~63UL);
@@ -222,8 +228,7 @@ struct frames *frames_new(const struct frames_options *o, unsigned int queue, un
 	memset(f, 0, sizeof(*f));
 	for (unsigned int k = 0; k < SHAPES; k++)
 		f->shapes[k] = shape_make(k, o);
-	f->plain = memcmp(&f->shapes[kind_longest(o)], &PLAIN_SHAPE, sizeof(PLAIN_SHAPE)) == 0 &&
-		   o->fragment_percent == 0;
+	f->plain = is_plain(o);
 	f->tunnel = o->tunnel;
 	f->flows = count_flows(o, queue, queues);
 	f->template_bytes = RTE_ALIGN(
