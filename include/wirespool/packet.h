@@ -140,10 +140,15 @@ static inline uint64_t packet_ring_room(struct packet_ring *r, uint64_t wanted)
 	return r->slot_count - (r->in.filled - r->in.taken_seen);
 }
 
-/* Producer. The next slots, filled by now, become the consumer's. */
-static inline void packet_ring_publish(struct packet_ring *r, uint64_t slots)
+/* Producer. The next slots are filled, or will be before they are published. */
+static inline void packet_ring_fill(struct packet_ring *r, uint64_t slots)
 {
 	r->in.filled += slots;
+}
+
+/* Producer. All slots filled by now become the consumer's. */
+static inline void packet_ring_publish(struct packet_ring *r)
+{
 	/* R2: release, so that a consumer that sees the number sees the slots. */
 	atomic_store_explicit(&r->told.filled, r->in.filled, memory_order_release);
 }

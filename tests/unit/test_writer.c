@@ -125,7 +125,8 @@ static void put_bytes(struct packet_ring *r, uint64_t time_ns, uint32_t cap_len,
 			for (unsigned int i = 1; i < packet_slots(&p); i++)
 				memset(packet_ring_slot(r, r->in.filled + i), (int)(time_ns & 0xff),
 					PACKET_SLOT);
-			packet_ring_publish(r, packet_slots(&p));
+			packet_ring_fill(r, packet_slots(&p));
+			packet_ring_publish(r);
 			atomic_store(&r->told.seen_until_ns, time_ns);
 			return;
 		}
