@@ -165,7 +165,8 @@ char *size_format(uint64_t bytes, char buf[UNITS_TEXT])
 	double value = (double)bytes;
 	unsigned int i = 0;
 
-	for (; value >= 1024 && i + 1 < sizeof(names) / sizeof(names[0]); i++)
+	/* What would be rounded up to 1024 is one of the next unit. */
+	for (; value >= (i == 0 ? 1024 : 1023.95) && i + 1 < sizeof(names) / sizeof(names[0]); i++)
 		value /= 1024;
 	if (i == 0)
 		(void)snprintf(buf, UNITS_TEXT, "%" PRIu64 " B", bytes);
@@ -219,7 +220,9 @@ static char *per_second_format(double n, const char *unit, char buf[UNITS_TEXT])
 	static const char *const prefixes[] = {"", "k", "M", "G", "T"};
 	unsigned int i = 0;
 
-	for (; n >= 1000 && i + 1 < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+	/* As above. */
+	for (; n >= (i == 0 ? 999.5 : 999.95) && i + 1 < sizeof(prefixes) / sizeof(prefixes[0]);
+		i++)
 		n /= 1000;
 	(void)snprintf(
 		buf, UNITS_TEXT, i == 0 ? "%.0f %s%s/s" : "%.1f %s%s/s", n, prefixes[i], unit);

@@ -115,6 +115,8 @@ START_TEST(what_is_formatted_reads_well)
 	ck_assert_str_eq(size_format(1023, buf), "1023 B");
 	ck_assert_str_eq(size_format(1536, buf), "1.5 KiB");
 	ck_assert_str_eq(size_format(UINT64_MAX, buf), "16.0 EiB");
+	ck_assert_str_eq(size_format(1048500, buf), "1023.9 KiB");
+	ck_assert_str_eq(size_format(1048575, buf), "1.0 MiB");
 	ck_assert_str_eq(count_format(0, buf), "0");
 	ck_assert_str_eq(count_format(1234567, buf), "1,234,567");
 	ck_assert_str_eq(duration_format(5400 * NS_PER_SEC, buf), "1h30m");
@@ -123,7 +125,10 @@ START_TEST(what_is_formatted_reads_well)
 	ck_assert_str_eq(packet_rate_format(0.2, buf), "0 pkt/s");
 	ck_assert_str_eq(packet_rate_format(999, buf), "999 pkt/s");
 	ck_assert_str_eq(packet_rate_format(59.52e6, buf), "59.5 Mpkt/s");
+	ck_assert_str_eq(packet_rate_format(999.6, buf), "1.0 kpkt/s");
 	ck_assert_str_eq(byte_rate_format(5e9, buf), "5.0 GB/s");
+	ck_assert_str_eq(byte_rate_format(999.94e6, buf), "999.9 MB/s");
+	ck_assert_str_eq(byte_rate_format(999.96e6, buf), "1.0 GB/s");
 	ck_assert_str_eq(utc_format(1700000000123000000ULL, buf), "2023-11-14T22:13:20.123Z");
 }
 END_TEST
