@@ -216,11 +216,23 @@ static inline void put_slot(struct packet *to, const struct packet *p)
 	stream_slot(to, &w);
 }
 
+static inline void put_run(struct packet *slots, const uint8_t *from, uint32_t bytes)
+{
+	for (uint32_t done = 0; done < bytes; done += PACKET_SLOT)
+		stream_slot(slots++, from + done);
+}
+
 static inline void put_bytes(
 	const struct packet_ring *r, uint64_t slot, const uint8_t *from, uint32_t bytes)
 {
-	for (uint32_t done = 0; done < bytes; done += PACKET_SLOT)
-		stream_slot(packet_ring_slot(r, slot++), from + done);
+	uint64_t run = packet_ring_run(r, slot) * PACKET_SLOT;
+
+	if (likely(bytes <= run)) {
+		put_run(packet_ring_slot(r, slot), from, bytes);
+		return;
+	}
+	put_run(packet_ring_slot(r, slot), from, (uint32_t)run);
+	put_run(r->slots, from + run, bytes - (uint32_t)run);
 }
 
 /* Puts the kept packets into the ring, oldest first; those that find no room lose this reference. */

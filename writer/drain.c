@@ -61,13 +61,26 @@ static inline uint8_t *put_option_u64(uint8_t *at, uint16_t code, uint64_t value
 	return at + sizeof(head) + sizeof(value);
 }
 
-/* By value: from the slots behind the packet's own. */
-static inline void copy_slots(uint8_t *to, const struct view *v, uint32_t bytes)
+static inline void copy_run(uint8_t *to, const struct packet *slots, uint32_t bytes)
 {
-	uint64_t slot = v->next;
+	const uint8_t *from = (const uint8_t *)slots;
 
 	for (uint32_t done = 0; done < bytes; done += PACKET_SLOT)
-		memcpy(to + done, packet_ring_slot(v->ring, ++slot), PACKET_SLOT);
+		memcpy(to + done, from + done, PACKET_SLOT);
+}
+
+/* By value: from the slots behind the packet's own. Writes up to a slot's end. */
+static inline void copy_slots(uint8_t *to, const struct view *v, uint32_t bytes)
+{
+	const struct packet *slots = packet_ring_slot(v->ring, v->next + 1);
+	uint64_t run = packet_ring_run(v->ring, v->next + 1) * PACKET_SLOT;
+
+	if (likely(bytes <= run)) {
+		copy_run(to, slots, bytes);
+		return;
+	}
+	copy_run(to, slots, (uint32_t)run);
+	copy_run(to + run, v->ring->slots, bytes - (uint32_t)run);
 }
 
 static void copy_segments(uint8_t *to, const struct rte_mbuf *m, uint32_t bytes)
@@ -292,7 +305,7 @@ static inline unsigned int pack_straight(
 /* finishing: nothing is put into rings any more, so one that is empty holds up no other. */
 static void view_open(struct view *v, struct packet_ring *r, bool finishing)
 {
-	/* M1: before the slots. Acquire pairs with the release in say_seen() of capture/rx.c. */
+	/* M1: before the slots. Acquire pairs with the release in publish() of capture/rx.c. */
 	uint64_t seen_ns = atomic_load_explicit(&r->told.seen_until_ns, memory_order_acquire);
 
 	v->ring = r;

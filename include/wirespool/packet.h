@@ -128,6 +128,12 @@ static inline struct packet *packet_ring_slot(const struct packet_ring *r, uint6
 	return &r->slots[number & (r->slot_count - 1)];
 }
 
+/* How many slots from number on lie behind one another in memory: up to the ring's end. */
+static inline uint64_t packet_ring_run(const struct packet_ring *r, uint64_t number)
+{
+	return r->slot_count - (number & (r->slot_count - 1));
+}
+
 /* Producer. Slots that may be filled from number in.filled on; exact only when fewer than wanted. */
 static inline uint64_t packet_ring_room(struct packet_ring *r, uint64_t wanted)
 {

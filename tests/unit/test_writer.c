@@ -1,4 +1,4 @@
-/* rooms: capture writer archive common */
+/* rooms: capture writer archive common PkgConfig::libpcap */
 /*
  * From rings to sealed files: the writer room at work on real mbufs and a real directory,
  * read back by archive_verify() and by capinfos and tshark.
@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <pcap/pcap.h>
 
 #include <rte_eal.h>
 #include <rte_lcore.h>
@@ -95,6 +97,7 @@ static void rig_start(struct rig *g, const struct run_options *o)
 static struct rte_mbuf *mbuf_of(uint64_t time_ns, uint32_t cap_len)
 {
 	struct rte_mbuf *m = NULL;
+	char *to;
 
 	for (int tries = 0; m == NULL && tries < WAIT_SECONDS * 1000; tries++) {
 		m = rte_pktmbuf_alloc(pool);
@@ -102,11 +105,16 @@ static struct rte_mbuf *mbuf_of(uint64_t time_ns, uint32_t cap_len)
 			pause_ms(1);
 	}
 	ck_assert_ptr_nonnull(m);
-	memset(rte_pktmbuf_append(m, (uint16_t)cap_len), (int)(time_ns & 0xff), cap_len);
+	to = rte_pktmbuf_append(m, (uint16_t)cap_len);
+	for (uint32_t k = 0; k < cap_len; k++)
+		to[k] = (char)(time_ns + k / PACKET_SLOT);
 	return m;
 }
 
-/* By value if its time is even, else by reference: files must not show which. */
+/*
+ * By value if its time is even, else by reference: files must not show which. Byte k has the
+ * value (time_ns + k / PACKET_SLOT) % 256.
+ */
 static void put_bytes(struct packet_ring *r, uint64_t time_ns, uint32_t cap_len, uint32_t wire_len,
 	uint32_t missing)
 {
@@ -123,8 +131,8 @@ static void put_bytes(struct packet_ring *r, uint64_t time_ns, uint32_t cap_len,
 		if (packet_ring_room(r, packet_slots(&p)) >= packet_slots(&p)) {
 			*packet_ring_slot(r, r->in.filled) = p;
 			for (unsigned int i = 1; i < packet_slots(&p); i++)
-				memset(packet_ring_slot(r, r->in.filled + i), (int)(time_ns & 0xff),
-					PACKET_SLOT);
+				memset(packet_ring_slot(r, r->in.filled + i),
+					(int)((time_ns + i - 1) & 0xff), PACKET_SLOT);
 			packet_ring_fill(r, packet_slots(&p));
 			packet_ring_publish(r);
 			atomic_store(&r->told.seen_until_ns, time_ns);
@@ -311,6 +319,38 @@ START_TEST(every_packet_is_in_the_file_as_other_readers_find_it)
 		"'frame.number==200' 2>/dev/null",
 		text, sizeof(text));
 	ck_assert_str_eq(text, "1700000000.000000199\t199\t200");
+	rig_close(&g);
+}
+END_TEST
+
+/* The ring is filled several times over, so packets lie on both sides of its end, too. */
+START_TEST(every_byte_is_in_the_file_as_libpcap_reads_it)
+{
+	char path[256] = "", message[PCAP_ERRBUF_SIZE];
+	struct pcap_pkthdr *h;
+	struct run_options o;
+	const uint8_t *data;
+	unsigned int i = 0;
+	struct rig g;
+	pcap_t *file;
+
+	rig_open(&g, 1, 1, 16);
+	o = rig_options(&g);
+	rig_start(&g, &o);
+	for (; i < 1000; i++)
+		put_bytes(g.rings[0], START_NS + i, (i * 37) % 1600, 1600, 0);
+	rig_finish(&g);
+	(void)run_files(g.run, first_path, path);
+	file = pcap_open_offline(path, message);
+	ck_assert_msg(file != NULL, "%s", message);
+	for (i = 0; pcap_next_ex(file, &h, &data) == 1; i++) {
+		ck_assert_uint_eq(h->caplen, (i * 37) % 1600);
+		for (uint32_t k = 0; k < h->caplen; k++)
+			ck_assert_msg(data[k] == (uint8_t)(START_NS + i + k / PACKET_SLOT),
+				"packet %u, byte %u: %u", i, k, data[k]);
+	}
+	ck_assert_uint_eq(i, 1000);
+	pcap_close(file);
 	rig_close(&g);
 }
 END_TEST
@@ -828,6 +868,7 @@ int main(void)
 	tcase_add_test(c, a_writer_refuses_too_little_memory_and_a_wrong_depth);
 	tcase_add_test(c, a_run_without_packets_leaves_one_valid_empty_file);
 	tcase_add_test(c, every_packet_is_in_the_file_as_other_readers_find_it);
+	tcase_add_test(c, every_byte_is_in_the_file_as_libpcap_reads_it);
 	tcase_add_test(c, a_file_on_disk_has_its_part_name_until_it_is_sealed);
 	tcase_add_test(c, rotation_by_bytes_never_passes_the_limit);
 	tcase_add_test(c, rotation_on_the_clock_cuts_between_packets_at_the_boundary);
