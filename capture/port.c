@@ -189,6 +189,22 @@ static int check_options(const struct port_options *o, struct errbuf *err)
 	return 0;
 }
 
+/* They share what a CPU can do, and one that has just been held up for another may come too late. */
+static void warn_shared_cpus(struct port *p, const struct port_options *o)
+{
+	for (unsigned int i = 0; i < o->cpu_count; i++) {
+		unsigned int before = 0, all = 0;
+
+		for (unsigned int k = 0; k < o->cpu_count; k++) {
+			all += o->cpus[k] == o->cpus[i];
+			before += k < i && o->cpus[k] == o->cpus[i];
+		}
+		if (o->cpus[i] >= 0 && all > 1 && before == 0)
+			source_warn(&p->source, "CPU %d has %u rx lcores: they take turns",
+				o->cpus[i], all);
+	}
+}
+
 int port_open(const struct port_options *options, struct port **ret_port, struct errbuf *err)
 {
 	struct port *p;
@@ -222,6 +238,7 @@ int port_open(const struct port_options *options, struct port **ret_port, struct
 		if (r < 0)
 			goto stop_port;
 	}
+	warn_shared_cpus(p, options);
 	p->next = all_ports;
 	all_ports = p;
 	port_refresh(p);

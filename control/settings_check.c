@@ -252,16 +252,16 @@ static void check_port_names(struct loader *l, const config_setting_t *root, uns
 	}
 }
 
-/* A CPU that receives does nothing else: each is given once in all ports. */
+/* A CPU that receives does so for one port. Several queues of it may share one: port_open() warns. */
 static void check_port_cpus(struct loader *l, const config_setting_t *root, unsigned int i)
 {
 	const struct port_settings *p = &l->settings->ports[i];
 
 	for (unsigned int c = 0; c < p->cpu_count; c++)
-		for (unsigned int k = 0; k <= i; k++) {
+		for (unsigned int k = 0; k < i; k++) {
 			const struct port_settings *q = &l->settings->ports[k];
 
-			for (unsigned int d = 0; d < (k == i ? c : q->cpu_count); d++)
+			for (unsigned int d = 0; d < q->cpu_count; d++)
 				if (q->cpus[d] == p->cpus[c])
 					loader_fault(l, line_at(root, "ports.[%u].lcores", i),
 						"ports[%u].lcores: CPU %d is given twice, here and "

@@ -74,9 +74,10 @@ const struct setting SETTINGS[] = {
 			"pcap:FILE, gen:OPTIONS or vdev:net_...; see wirespool(1)."},
 	{"ports[].lcores", SETTING_CPUS, IN_PORT(cpus),
 		.count_offset = offsetof(struct port_settings, cpu_count), .max = PORT_LCORES_MAX,
-		.rule = "1 to 64 CPUs that the daemon may use, each once in all ports",
-		.help = "CPUs that receive, with a queue of the device each. Without it one is "
-			"placed by the daemon."},
+		.rule = "1 to 64 CPUs that the daemon may use, none of them in two ports",
+		.help = "CPUs that receive, with a queue of the device each; one that is there "
+			"twice "
+			"has two queues, in turns. Without it one is placed by the daemon."},
 	{"ports[].descriptors", SETTING_NUMBER, .preset = "4096", IN_PORT(descriptors), .min = 64,
 		.max = 32768, .rule = "64 to 32768",
 		.help = "Packets that the device can hold ready in each queue. What is too much "

@@ -79,7 +79,7 @@ struct run {
 
 	/* Any thread */
 	_Atomic uint32_t next_segment __attribute__((aligned(64)));
-	_Atomic uint64_t told; /* last file closed: number << 32 | losses that its end tells */
+	_Atomic uint64_t told; /* last file closed: number << 32 | packets that its end tells */
 	_Atomic int64_t pkts_left;
 	_Atomic int64_t bytes_left;
 	_Atomic bool limit_reached;

@@ -67,8 +67,8 @@ void stream_drop_chunk(struct stream *s)
 	s->chunk = NULL;
 }
 
-/* What the run lost so far that no packet behind it may tell of any more. */
-static uint32_t losses(const struct run *r)
+/* Packets of the run that are packed or lost by now: once it is over, all that were wanted. */
+static uint32_t accounted(const struct run *r)
 {
 	struct interface_statistics st = {0};
 
@@ -76,10 +76,10 @@ static uint32_t losses(const struct run *r)
 		run_interface_counts(r, i, &st);
 	for (const struct stream *o = r->streams; o != NULL; o = o->next_in_run)
 		st.osdrop_pkts += counter_get(&o->lost_disk_pkts);
-	return (uint32_t)st.osdrop_pkts;
+	return (uint32_t)(st.osdrop_pkts + st.usrdeliv_pkts);
 }
 
-/* Keeps how much of the losses the run's last file tells: the one with the highest number. */
+/* Keeps how much of the account the run's last file has: the one with the highest number. */
 static void note_told(struct run *r, uint32_t number, uint32_t told)
 {
 	uint64_t mine = (uint64_t)number << 32 | told;
@@ -120,7 +120,7 @@ static void queue_chunk(struct stream *s)
 /* The chunk in hand becomes the segment's last: statistics, end block. */
 static void close_segment(struct stream *s)
 {
-	note_told(s->run, s->segment->number, losses(s->run));
+	note_told(s->run, s->segment->number, accounted(s->run));
 	pack_statistics(s);
 	s->chunk->end_off = s->chunk->used;
 	s->chunk->used += (uint32_t)sizeof(struct wirespool_end);
@@ -234,10 +234,10 @@ static void flush_old(struct stream *s, uint64_t now_ns)
 		end_chunk(s);
 }
 
-/* Of a run that stored something: do its files tell all that it lost? */
+/* Of a run that stored something: does its last file tell all that it packed and lost? */
 static bool all_is_told(const struct run *r)
 {
-	return (uint32_t)atomic_load(&r->told) == losses(r);
+	return (uint32_t)atomic_load(&r->told) == accounted(r);
 }
 
 static bool others_ended(const struct stream *s)
@@ -250,8 +250,8 @@ static bool others_ended(const struct stream *s)
 
 /*
  * The last file has the account of the whole run. So a run that stored nothing leaves one file that
- * says so, and one that lost packets after its last file was closed leaves one more. False: try
- * again later.
+ * says so, and one that lost packets, or packed some on another writer, after its last file was closed
+ * leaves one more. False: try again later.
  */
 static bool make_last_file(struct stream *s)
 {
