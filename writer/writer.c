@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ enum {
 static const uint64_t HOUSEKEEP_NS = 5 * 1000 * 1000;
 
 struct writer {
-	/* Read-only once the thread runs */
+	/* Read-only once the thread runs, but for the pool, which is the thread's */
 	int cpu;
 	struct chunk_pool pool;
 	struct spool *spool;
@@ -46,6 +47,9 @@ struct writer {
 	counter pkts __attribute__((aligned(64)));
 	counter busy_ns;
 };
+
+_Static_assert(offsetof(struct writer, bell) + sizeof(sem_t) - offsetof(struct writer, inbox) <= 64,
+	"a writer looks at one line of control's in each round");
 
 struct chunk_pool *writer_pool(struct writer *w)
 {

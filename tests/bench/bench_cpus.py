@@ -84,7 +84,7 @@ def noise_lines(runs, far):
         if values:
             s = bench_runs.spread(values)
             lines.append(f"- CPU time {what} in a run: {s['median']:.1f} % ({s['low']:.1f}..{s['high']:.1f})")
-    looks = [run[when] for run in runs for when in ("cpus_before", "cpus_after")]
+    looks = [run[when] for run in runs for when in ("cpus_before", "cpus_after") if when in run]
     if looks:
         s = bench_runs.spread([look["round_trip_ns"] for look in looks])
         longest_us = max(look["longest_stall_us"] for look in looks)

@@ -344,7 +344,7 @@ class Recorder:
 class Daemon:
     """A wirespoold with settings of its own, from its start to its end."""
 
-    def __init__(self, recorder, ports, recordings, writer_cpus=()):
+    def __init__(self, recorder, ports, recordings, writer_cpus=(), settings=""):
         self.work = tempfile.mkdtemp(prefix="wirespool-bench-")
         self.client = None
         path = os.path.join(self.work, "socket")
@@ -352,7 +352,7 @@ class Daemon:
         writers = f"cpus = [{', '.join(map(str, writer_cpus))}];" if writer_cpus else ""
         with open(conf, "w") as f:
             f.write(
-                f'control: {{ socket = "{path}"; }};\nwriters: {{ {writers} }};\n'
+                f'control: {{ socket = "{path}"; }};\nwriters: {{ {writers} }};\n{settings}'
                 f"ports: ( {', '.join(ports)} );\nrecordings: ( {', '.join(recordings)} );\n"
             )
         self.out = open(os.path.join(self.work, "out"), "w+")
