@@ -1,13 +1,15 @@
-#include "wirespool/filter.h"
+#include "headers.h"
 
 #include <pcap/dlt.h>
+
+#include "wirespool/filter.h"
 
 /*
  * The header walk: one layer after the other, each of which says what comes next and how far
  * its header reaches. No step goes back, each reads only what walk_take() has found to be
  * there, and there are LAYERS_MAX steps at most, so no packet can hold an lcore up.
  */
-enum { LAYERS_MAX = 32 };
+enum { LAYERS_MAX = 32, GTP_EXTENSIONS_MAX = 8 };
 
 enum layer {
 	LAYER_UNKNOWN_LINK,
@@ -15,22 +17,26 @@ enum layer {
 	LAYER_ETHERNET,
 	LAYER_TYPE,     /* what walk.type says */
 	LAYER_IP,       /* of the version that its first bits say */
-	LAYER_PROTOCOL, /* what walk.protocol says */
+	LAYER_PROTOCOL, /* what walk.ip->protocol says */
 };
 
 struct walk {
 	const uint8_t *data;
-	uint32_t len; /* of data; less when an IP header says that its packet is shorter */
-	uint32_t off; /* end of the headers understood so far, <= len */
+	uint32_t len;         /* of data; less when an IP header says that its packet is shorter */
+	uint32_t off;         /* end of the headers understood so far, <= len */
+	struct headers *ret;  /* NULL: where the headers end is all that is wanted */
+	unsigned int count;   /* of IP headers so far */
+	struct ip_header *ip; /* the last of them, in ret if there is one */
+	uint32_t ether_off;   /* of the Ethernet header since then */
 	uint16_t type;
-	uint8_t protocol;
-	bool in_ipv6; /* protocol may be an extension header */
+	uint8_t tunnel; /* that was entered since then */
 };
 
 /* IANA's numbers; netinet/in.h has some of them only. */
 enum {
 	TYPE_IPV4 = 0x0800,
 	TYPE_ARP = 0x0806,
+	TYPE_ERSPAN_3 = 0x22eb,
 	TYPE_TRANSPARENT_ETHERNET = 0x6558,
 	TYPE_RARP = 0x8035,
 	TYPE_VLAN = 0x8100,
@@ -39,6 +45,7 @@ enum {
 	TYPE_MPLS_UPSTREAM = 0x8848,
 	TYPE_PPPOE_SESSION = 0x8864,
 	TYPE_QINQ = 0x88a8,
+	TYPE_ERSPAN = 0x88be,
 	TYPE_QINQ_OLD = 0x9100,
 
 	PROTOCOL_HOP_BY_HOP = 0,
@@ -47,6 +54,7 @@ enum {
 	PROTOCOL_IPV4 = 4,
 	PROTOCOL_TCP = 6,
 	PROTOCOL_UDP = 17,
+	PROTOCOL_DCCP = 33,
 	PROTOCOL_IPV6 = 41,
 	PROTOCOL_ROUTING = 43,
 	PROTOCOL_FRAGMENT = 44,
@@ -60,6 +68,11 @@ enum {
 	PROTOCOL_UDP_LITE = 136,
 	PROTOCOL_HIP = 139,
 	PROTOCOL_SHIM6 = 140,
+
+	PORT_GTP_U = 2152,
+	PORT_VXLAN = 4789,
+	PORT_VXLAN_LINUX = 8472, /* before IANA had one; still the kernel's default */
+	PORT_GENEVE = 6081,
 
 	PPP_IPV4 = 0x0021,
 	PPP_IPV6 = 0x0057,
@@ -112,17 +125,44 @@ static enum layer walk_type(struct walk *w, uint16_t type)
 	return LAYER_TYPE;
 }
 
+/* What follows the IP header, or one that belongs to it: an extension header, AH. */
 static enum layer walk_protocol(struct walk *w, uint8_t protocol)
 {
-	w->protocol = protocol;
-	return LAYER_PROTOCOL;
+	w->ip->payload_off = w->off;
+	w->ip->protocol = protocol;
+	/* Behind the headers of a later fragment is the middle of something. */
+	return w->ip->later_fragment ? LAYER_END : LAYER_PROTOCOL;
+}
+
+/* The next IP header, of which its caller knows the rest. False: it is one too many. */
+static bool walk_begin_ip(struct walk *w, uint32_t start, uint8_t version)
+{
+	if (w->count == HEADERS_IP_MAX)
+		return false;
+	if (w->ret != NULL)
+		w->ip = &w->ret->ip[w->count];
+	w->count++;
+	w->ip->ip_off = start;
+	w->ip->ether_off = w->ether_off;
+	w->ip->version = version;
+	w->ip->tunnel = w->tunnel;
+	w->ip->fragment_id = 0;
+	w->ip->fragment = false;
+	w->ip->later_fragment = false;
+	w->ip->ports = false;
+	w->ether_off = NO_ETHERNET;
+	return true;
 }
 
 static enum layer walk_ethernet(struct walk *w)
 {
+	uint32_t start = w->off;
 	const uint8_t *p = walk_take(w, 14);
 
-	return p == NULL ? LAYER_END : walk_type(w, read_be16(p + 12));
+	if (p == NULL)
+		return LAYER_END;
+	w->ether_off = start;
+	return walk_type(w, read_be16(p + 12));
 }
 
 static enum layer walk_vlan(struct walk *w)
@@ -196,9 +236,12 @@ static enum layer walk_ipv4(struct walk *w)
 		walk_limit(w, start, read_be16(p + 2));
 	if (walk_take(w, bytes - 20) == NULL)
 		return LAYER_END;
-	w->in_ipv6 = false;
-	/* Behind the header of a later fragment is the middle of something. */
-	return (read_be16(p + 6) & 0x1fff) != 0 ? LAYER_END : walk_protocol(w, p[9]);
+	if (!walk_begin_ip(w, start, 4))
+		return LAYER_END;
+	w->ip->fragment_id = read_be16(p + 4);
+	w->ip->fragment = (read_be16(p + 6) & 0x3fff) != 0; /* more fragments, offset */
+	w->ip->later_fragment = (read_be16(p + 6) & 0x1fff) != 0;
+	return walk_protocol(w, p[9]);
 }
 
 static enum layer walk_ipv6(struct walk *w)
@@ -213,8 +256,7 @@ static enum layer walk_ipv6(struct walk *w)
 		return LAYER_END;
 	if (read_be16(p + 4) != 0) /* 0: a jumbogram */
 		walk_limit(w, start, 40U + read_be16(p + 4));
-	w->in_ipv6 = true;
-	return walk_protocol(w, p[6]);
+	return walk_begin_ip(w, start, 6) ? walk_protocol(w, p[6]) : LAYER_END;
 }
 
 static enum layer walk_ip(struct walk *w)
@@ -225,9 +267,9 @@ static enum layer walk_ip(struct walk *w)
 		return LAYER_END;
 	switch (p[0] >> 4) {
 	case 4:
-		return walk_ipv4(w);
+		return walk_type(w, TYPE_IPV4);
 	case 6:
-		return walk_ipv6(w);
+		return walk_type(w, TYPE_IPV6);
 	default:
 		return LAYER_END;
 	}
@@ -247,18 +289,84 @@ static enum layer walk_fragment(struct walk *w)
 {
 	const uint8_t *p = walk_take(w, 8);
 
-	if (p == NULL || (read_be16(p + 2) & 0xfff8) != 0)
+	if (p == NULL)
 		return LAYER_END;
+	/* Else it is the only one, an atomic fragment of RFC 6946. */
+	if ((read_be16(p + 2) & 0xfff9) != 0) {
+		w->ip->fragment = true;
+		w->ip->later_fragment = (read_be16(p + 2) & 0xfff8) != 0;
+		w->ip->fragment_id = (uint32_t)read_be16(p + 4) << 16 | read_be16(p + 6);
+	}
 	return walk_protocol(w, p[0]);
+}
+
+/* As walk_take(), of a header that begins with a source and a destination port. */
+static const uint8_t *walk_take_ports(struct walk *w, uint32_t bytes)
+{
+	w->ip->ports = walk_peek(w, 4) != NULL;
+	return walk_take(w, bytes);
 }
 
 static enum layer walk_tcp(struct walk *w)
 {
-	const uint8_t *p = walk_take(w, 20);
+	const uint8_t *p = walk_take_ports(w, 20);
 
 	if (p != NULL && p[12] >> 4 > 5)
 		(void)walk_take(w, ((uint32_t)p[12] >> 4) * 4 - 20);
 	return LAYER_END;
+}
+
+static enum layer walk_dccp(struct walk *w)
+{
+	const uint8_t *p = walk_take_ports(w, 12);
+
+	if (p != NULL && p[4] > 3)
+		(void)walk_take(w, p[4] * 4U - 12);
+	return LAYER_END;
+}
+
+/* draft-foschiano-erspan: type I is an Ethernet frame as it is, II has a header in front of it. */
+static enum layer walk_erspan(struct walk *w, bool sequence)
+{
+	const uint8_t *p = walk_peek(w, 1);
+
+	if (!sequence)
+		return LAYER_ETHERNET;
+	if (p != NULL && p[0] >> 4 != 1)
+		return LAYER_END;
+	return walk_take(w, 8) == NULL ? LAYER_END : LAYER_ETHERNET;
+}
+
+/* The header of type III says whether 8 bytes more belong to it, and what is behind. */
+static enum layer walk_erspan_3(struct walk *w)
+{
+	const uint8_t *p = walk_peek(w, 1);
+
+	if (p != NULL && p[0] >> 4 != 2)
+		return LAYER_END;
+	p = walk_take(w, 12);
+	if (p == NULL || ((p[11] & 1) != 0 && walk_take(w, 8) == NULL))
+		return LAYER_END;
+	switch (p[10] >> 2 & 0x1f) {
+	case 0:
+		return LAYER_ETHERNET;
+	case 2:
+		return LAYER_IP;
+	default:
+		return LAYER_END;
+	}
+}
+
+static enum layer walk_gre_type(struct walk *w, uint16_t type, bool sequence)
+{
+	switch (type) {
+	case TYPE_ERSPAN:
+		return walk_erspan(w, sequence);
+	case TYPE_ERSPAN_3:
+		return walk_erspan_3(w);
+	default:
+		return walk_type(w, type);
+	}
 }
 
 /* RFC 1701, 2784, 2890; version 1 is PPTP's, RFC 2637, of which the header alone counts. */
@@ -286,7 +394,116 @@ static enum layer walk_gre(struct walk *w)
 	/* A source route of unknown length would follow. */
 	if ((flags & 7) == 1 || (flags & 0x4000) != 0)
 		return LAYER_END;
+	w->tunnel = TUNNEL_GRE;
+	return walk_gre_type(w, read_be16(p + 2), (flags & 0x1000) != 0);
+}
+
+/* Flag P: what follows is named (draft-ietf-nvo3-vxlan-gpe), so that it need not be a frame. */
+static enum layer walk_vxlan_next(struct walk *w, const uint8_t *p)
+{
+	enum { NEXT_IPV4 = 1, NEXT_IPV6 = 2, NEXT_ETHERNET = 3 };
+
+	if ((p[1] | p[2]) != 0 || p[3] < NEXT_IPV4 || p[3] > NEXT_ETHERNET)
+		return LAYER_END;
+	w->tunnel = TUNNEL_VXLAN;
+	if (p[3] == NEXT_ETHERNET)
+		return LAYER_ETHERNET;
+	return walk_type(w, p[3] == NEXT_IPV4 ? TYPE_IPV4 : TYPE_IPV6);
+}
+
+/*
+ * RFC 7348: flag I alone; or with flag G, then with a group policy in bytes that are reserved
+ * else (draft-smith-vxlan-group-policy); or with flag P.
+ */
+static enum layer walk_vxlan(struct walk *w)
+{
+	enum { FLAGS_I = 0x08, FLAGS_IP = 0x0c };
+	const uint8_t *p = walk_peek(w, 1);
+
+	if (p != NULL && (p[0] & 0x7f) != FLAGS_I && p[0] != FLAGS_IP)
+		return LAYER_END;
+	p = walk_take(w, 8);
+	if (p == NULL || p[7] != 0 || (p[0] == FLAGS_I && (p[1] | p[2] | p[3]) != 0))
+		return LAYER_END;
+	if (p[0] == FLAGS_IP)
+		return walk_vxlan_next(w, p);
+	w->tunnel = TUNNEL_VXLAN;
+	return LAYER_ETHERNET;
+}
+
+/* RFC 8926. */
+static enum layer walk_geneve(struct walk *w)
+{
+	const uint8_t *p = walk_peek(w, 1);
+
+	if (p != NULL && p[0] >> 6 != 0)
+		return LAYER_END;
+	p = walk_take(w, 8);
+	if (p == NULL || walk_take(w, (p[0] & 0x3fU) * 4) == NULL)
+		return LAYER_END;
+	w->tunnel = TUNNEL_GENEVE;
 	return walk_type(w, read_be16(p + 2));
+}
+
+/* False: one is cut or cannot be right, or there are more than any sender has. */
+static bool walk_gtp_extensions(struct walk *w, uint8_t type)
+{
+	for (unsigned int i = 0; i < GTP_EXTENSIONS_MAX && type != 0; i++) {
+		const uint8_t *units = walk_peek(w, 1), *p;
+
+		if (units == NULL || *units == 0)
+			return false;
+		p = walk_take(w, *units * 4U);
+		if (p == NULL)
+			return false;
+		type = p[*units * 4U - 1];
+	}
+	return type == 0;
+}
+
+/* 3GPP TS 29.281, 5.1. A G-PDU does not say what is in it: what begins as IP is taken for IP. */
+static enum layer walk_gtp_u(struct walk *w)
+{
+	enum { G_PDU = 255, EXTENSION = 4, OPTIONAL = 7 };
+	const uint8_t *p = walk_peek(w, 1), *optional;
+
+	if (p != NULL && (p[0] & 0xf0) != 0x30) /* version 1, not GTP' */
+		return LAYER_END;
+	p = walk_take(w, 8);
+	if (p == NULL)
+		return LAYER_END;
+	/* One flag for each of three fields, which are all there with any of them. */
+	if ((p[0] & OPTIONAL) != 0) {
+		optional = walk_take(w, 4);
+		if (optional == NULL)
+			return LAYER_END;
+		if ((p[0] & EXTENSION) != 0 && !walk_gtp_extensions(w, optional[3]))
+			return LAYER_END;
+	}
+	if (p[1] != G_PDU)
+		return LAYER_END;
+	w->tunnel = TUNNEL_GTP_U;
+	return LAYER_IP;
+}
+
+/* Receivers know a tunnel by the destination port: it is that of both directions. */
+static enum layer walk_udp(struct walk *w)
+{
+	const uint8_t *p = walk_take_ports(w, 8);
+
+	if (p == NULL)
+		return LAYER_END;
+	switch (read_be16(p + 2)) {
+	case PORT_GTP_U:
+		return walk_gtp_u(w);
+	case PORT_VXLAN:
+	case PORT_VXLAN_LINUX:
+		return walk_vxlan(w);
+	case PORT_GENEVE:
+		return walk_geneve(w);
+	default:
+		return LAYER_END;
+	}
 }
 
 static enum layer walk_last(struct walk *w, uint32_t bytes)
@@ -323,7 +540,7 @@ static enum layer walk_by_type(struct walk *w)
 
 static enum layer walk_by_ipv6_protocol(struct walk *w)
 {
-	switch (w->protocol) {
+	switch (w->ip->protocol) {
 	case PROTOCOL_HOP_BY_HOP:
 	case PROTOCOL_ROUTING:
 	case PROTOCOL_DESTINATION:
@@ -340,28 +557,36 @@ static enum layer walk_by_ipv6_protocol(struct walk *w)
 
 static enum layer walk_by_protocol(struct walk *w)
 {
-	switch (w->protocol) {
+	switch (w->ip->protocol) {
 	case PROTOCOL_TCP:
 		return walk_tcp(w);
 	case PROTOCOL_UDP:
+		return walk_udp(w);
+	case PROTOCOL_DCCP:
+		return walk_dccp(w);
 	case PROTOCOL_UDP_LITE:
+		(void)walk_take_ports(w, 8);
+		return LAYER_END;
+	case PROTOCOL_SCTP:
+		(void)walk_take_ports(w, 12);
+		return LAYER_END;
 	case PROTOCOL_ICMP:
 	case PROTOCOL_ICMPV6:
 	case PROTOCOL_IGMP:
 	case PROTOCOL_ESP: /* what is behind is encrypted */
 		return walk_last(w, 8);
-	case PROTOCOL_SCTP:
-		return walk_last(w, 12);
 	case PROTOCOL_GRE:
 		return walk_gre(w);
 	case PROTOCOL_AH:
 		return walk_extension(w, 4, 2);
 	case PROTOCOL_IPV4:
-		return walk_ipv4(w);
+		w->tunnel = TUNNEL_IPIP;
+		return walk_type(w, TYPE_IPV4);
 	case PROTOCOL_IPV6:
-		return walk_ipv6(w);
+		w->tunnel = TUNNEL_IPIP;
+		return walk_type(w, TYPE_IPV6);
 	default:
-		return w->in_ipv6 ? walk_by_ipv6_protocol(w) : LAYER_END;
+		return w->ip->version == 6 ? walk_by_ipv6_protocol(w) : LAYER_END;
 	}
 }
 
@@ -417,28 +642,50 @@ static enum layer walk_link(struct walk *w, int linktype)
 	}
 }
 
-uint32_t headers_length(int linktype, const uint8_t *data, uint32_t len)
+static inline bool walk_layers(struct walk *w, int linktype)
 {
-	struct walk w = {.data = data, .len = len};
-	enum layer layer = walk_link(&w, linktype);
+	enum layer layer = walk_link(w, linktype);
 
 	if (layer == LAYER_UNKNOWN_LINK)
-		return len;
+		return false;
 	for (unsigned int i = 0; i < LAYERS_MAX && layer != LAYER_END; i++) {
 		switch (layer) {
 		case LAYER_ETHERNET:
-			layer = walk_ethernet(&w);
+			layer = walk_ethernet(w);
 			break;
 		case LAYER_TYPE:
-			layer = walk_by_type(&w);
+			layer = walk_by_type(w);
 			break;
 		case LAYER_IP:
-			layer = walk_ip(&w);
+			layer = walk_ip(w);
 			break;
 		default:
-			layer = walk_by_protocol(&w);
+			layer = walk_by_protocol(w);
 			break;
 		}
 	}
-	return w.off;
+	return true;
+}
+
+/*
+ * Two copies of the whole walk, "flatten" is what makes them: its state is then in registers, and
+ * what is told is not even stored in the copy that tells nothing.
+ */
+__attribute__((flatten)) bool headers_walk(
+	int linktype, const uint8_t *data, uint32_t len, struct headers *ret)
+{
+	struct walk w = {.data = data, .len = len, .ret = ret, .ether_off = NO_ETHERNET};
+	bool understood = walk_layers(&w, linktype);
+
+	ret->end = understood ? w.off : len;
+	ret->count = w.count;
+	return understood;
+}
+
+__attribute__((flatten)) uint32_t headers_length(int linktype, const uint8_t *data, uint32_t len)
+{
+	struct ip_header unused = {0};
+	struct walk w = {.data = data, .len = len, .ip = &unused};
+
+	return walk_layers(&w, linktype) ? w.off : len;
 }

@@ -70,8 +70,11 @@ static inline bool cut_keeps_all(const struct cut *c)
 
 /*
  * HOT PATH. Bytes of the headers that are understood at the front of a packet,
- * never more than len: Ethernet with VLAN, QinQ and MPLS, IPv4 with options, IPv6
- * with extension headers, TCP with options, UDP, SCTP, ICMP, ICMPv6, ARP, GRE. Reads data[0..len-1] only.
+ * never more than len: Ethernet with VLAN, QinQ, MPLS and PPPoE, ARP, IPv4 with
+ * options, IPv6 with extension headers, AH, ESP, TCP and DCCP with options, UDP,
+ * UDP-Lite, SCTP, ICMP, ICMPv6, IGMP; and all of these again inside of tunnels: IP in
+ * IP, GRE (NVGRE, ERSPAN I to III), VXLAN, Geneve, GTP-U. IP headers: up to five
+ * inside each other. Reads data[0..len-1] only.
  * A link type other than Ethernet, raw IP, Linux cooked v1/v2 and null/loop is not
  * understood: len, so that nothing is cut that nobody looked at.
  */

@@ -8,7 +8,7 @@
 
 #include <pcap/pcap.h>
 
-#include "wirespool/filter.h"
+#include "headers_check.h"
 
 enum { PACKETS_MAX = 128 };
 
@@ -17,6 +17,7 @@ struct sample {
 	uint32_t len;
 	uint32_t headers;
 	char layers[256];
+	char ip[HEADERS_TEXT]; /* as headers_describe() has it */
 };
 
 static struct sample samples[PACKETS_MAX];
@@ -25,7 +26,7 @@ static unsigned int sample_count;
 /* tests/data/make_headers.py: packets in headers.pcap, what scapy says of each in headers.txt. */
 static void set_up(void)
 {
-	char problem[PCAP_ERRBUF_SIZE], line[512];
+	char problem[PCAP_ERRBUF_SIZE], line[1024];
 	pcap_t *pcap = pcap_open_offline(TEST_DATA "/headers.pcap", problem);
 	FILE *text = fopen(TEST_DATA "/headers.txt", "re");
 	struct pcap_pkthdr *header;
@@ -39,7 +40,9 @@ static void set_up(void)
 		if (line[0] == '#')
 			continue;
 		ck_assert_uint_lt(sample_count, PACKETS_MAX);
-		ck_assert_int_eq(sscanf(line, "%u %255s", &s->headers, s->layers), 2);
+		s->ip[0] = '\0';
+		ck_assert_int_ge(
+			sscanf(line, "%u %255s %511[^\n]", &s->headers, s->layers, s->ip), 2);
 		ck_assert_int_eq(pcap_next_ex(pcap, &header, &data), 1);
 		s->len = header->caplen;
 		s->data = malloc(s->len);
@@ -57,16 +60,12 @@ static void tear_down(void)
 		free(samples[--sample_count].data);
 }
 
-/* The walk on a copy that has len bytes and not one more. */
 static uint32_t walk_copy(int linktype, const uint8_t *data, uint32_t len)
 {
-	uint8_t *copy = malloc(len == 0 ? 1 : len);
-	uint32_t end;
+	struct headers h;
 
-	memcpy(copy, data, len);
-	end = headers_length(linktype, len == 0 ? copy + 1 : copy, len);
-	free(copy);
-	return end;
+	(void)headers_walk_copy(linktype, data, len, &h);
+	return h.end;
 }
 
 START_TEST(packet_cut_short_has_the_headers_that_are_there)
@@ -96,6 +95,29 @@ START_TEST(any_byte_turned_over_ends_within_the_packet)
 				samples[i].len);
 			*byte ^= bit;
 		}
+}
+END_TEST
+
+START_TEST(ip_headers_lie_where_scapy_says)
+{
+	for (unsigned int i = 0; i < sample_count; i++) {
+		const struct sample *s = &samples[i];
+		char text[HEADERS_TEXT];
+		struct headers h;
+
+		ck_assert(headers_walk_copy(DLT_EN10MB, s->data, s->len, &h));
+		headers_describe(&h, text);
+		ck_assert_msg(strcmp(text, s->ip) == 0, "%s:\n%s\nscapy says\n%s", s->layers, text,
+			s->ip);
+	}
+}
+END_TEST
+
+START_TEST(packet_cut_short_tells_of_the_ip_headers_that_are_there)
+{
+	for (unsigned int i = 0; i < sample_count; i++)
+		headers_check_each_length(
+			samples[i].layers, DLT_EN10MB, samples[i].data, samples[i].len);
 }
 END_TEST
 
@@ -232,6 +254,8 @@ int main(void)
 	tcase_add_test(tc, packet_cut_short_has_the_headers_that_are_there);
 	tcase_add_test(tc, any_byte_turned_over_ends_within_the_packet);
 	tcase_add_test(tc, headers_end_where_scapy_says);
+	tcase_add_test(tc, ip_headers_lie_where_scapy_says);
+	tcase_add_test(tc, packet_cut_short_tells_of_the_ip_headers_that_are_there);
 	tcase_add_test(tc, other_links_find_the_same_end);
 	tcase_add_test(tc, ipv6_is_found_under_every_number_of_its_family);
 	tcase_add_test(tc, unknown_link_type_is_all_headers);
