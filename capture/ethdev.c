@@ -38,6 +38,7 @@ struct ethdev {
 		uint16_t port_id;
 		uint16_t queue_id;
 		struct source_queue *counters;
+		struct xdp_waiter waiter; /* of AF_XDP */
 	} queues[SOURCE_QUEUES_MAX];
 };
 
@@ -55,7 +56,12 @@ static bool is_pci(const char *device)
 
 static bool ethdev_claims(const char *device)
 {
-	return is_pci(device) || has_prefix(device, XDP_PREFIX) || has_prefix(device, VDEV_PREFIX);
+	return is_pci(device) || has_prefix(device, VDEV_PREFIX);
+}
+
+static bool xdp_claims(const char *device)
+{
+	return has_prefix(device, XDP_PREFIX);
 }
 
 /* The interface of "af_xdp:eth0[,option...]"; false when it is empty or too long. */
@@ -293,6 +299,7 @@ static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_d
 	uint16_t rx_desc = (uint16_t)RTE_MIN(o->descriptors, (uint32_t)UINT16_MAX);
 	uint16_t tx_desc = 512;
 	struct rte_eth_rxconf rxconf = info->default_rxconf;
+	struct xdp_sockets known = {0};
 	int r;
 
 	r = rte_eth_dev_adjust_nb_rx_tx_desc(e->port_id, &rx_desc, &tx_desc);
@@ -305,6 +312,8 @@ static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_d
 	s->descriptors = rx_desc;
 	/* One queue that nobody empties must not stop the others. With AF_XDP it does not. */
 	rxconf.rx_drop_en = e->ifindex == 0;
+	if (e->ifindex != 0)
+		(void)xdp_new_socket(&known); /* other ports' */
 	for (uint16_t q = 0; q < o->queues; q++) {
 		r = rte_eth_rx_queue_setup(
 			e->port_id, q, rx_desc, (unsigned int)o->socket_id, &rxconf, o->pools[q]);
@@ -322,6 +331,8 @@ static int set_queues(struct ethdev *e, struct source *s, const struct rte_eth_d
 			return fail_with(err, r,
 				"%s: cannot set up rx queue %u with %u descriptors: %s", o->device,
 				q, rx_desc, strerror(-r));
+		if (e->ifindex != 0)
+			xdp_waiter_init(&e->queues[q].waiter, xdp_new_socket(&known));
 	}
 	/* We never send, but some drivers (vmxnet3) do not start without a tx queue. */
 	if (info->max_tx_queues == 0)
@@ -423,6 +434,23 @@ static int open_interface(struct ethdev *e, const struct source_options *o, stru
 	return fail_with(err, -ENODEV, "'%s': there is no interface '%s'", o->device, interface);
 }
 
+/* An rx lcore that can wait for its queue need not spin. */
+static bool can_wait(struct source *s, const struct ethdev *e)
+{
+	if (e->ifindex == 0)
+		return false;
+	for (unsigned int q = 0; q < s->queue_count; q++) {
+		if (e->queues[q].waiter.fd >= 0)
+			continue;
+		source_warn(s,
+			"AF_XDP's socket of queue %u was not found: while a run is live, its lcore "
+			"takes a CPU whole",
+			q);
+		return false;
+	}
+	return true;
+}
+
 static int ethdev_open(struct source *s, const struct source_options *o, struct errbuf *err)
 {
 	struct rte_eth_dev_info info;
@@ -457,14 +485,18 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 		s->has_mac = true;
 	}
 	for (unsigned int q = 0; q < o->queues; q++) {
-		e->queues[q] = (struct ethdev_queue){e->port_id, (uint16_t)q, &s->queues[q]};
-		s->queues[q].state = &e->queues[q];
+		struct ethdev_queue *eq = &e->queues[q];
+
+		eq->port_id = e->port_id;
+		eq->queue_id = (uint16_t)q;
+		eq->counters = &s->queues[q];
+		s->queues[q].state = eq;
 	}
 	s->queue_count = o->queues;
 	s->clock = "tsc";
 	s->linktype = DLT_ETHERNET;
 	s->flags = EPB_FLAG_INBOUND;
-	s->busy_poll = true;
+	s->busy_poll = !can_wait(s, e);
 	return 0;
 close_device:
 	ethdev_close(s);
@@ -508,6 +540,22 @@ static uint16_t ethdev_receive(struct source_queue *q, struct burst *b)
 	return n;
 }
 
+static uint16_t xdp_receive(struct source_queue *q, struct burst *b)
+{
+	struct ethdev_queue *eq = q->state;
+	uint16_t n = ethdev_receive(q, b);
+
+	eq->waiter.came += n;
+	return n;
+}
+
+static void xdp_wait_for(struct source_queue *q, uint64_t max_ns)
+{
+	struct ethdev_queue *eq = q->state;
+
+	xdp_wait(&eq->waiter, max_ns);
+}
+
 static void ethdev_counts(struct source *s, struct source_counts *ret)
 {
 	const struct ethdev *e = s->state;
@@ -547,6 +595,19 @@ const struct source_class ethdev_class = {
 	.open = ethdev_open,
 	.close = ethdev_close,
 	.receive = ethdev_receive,
+	.counts = ethdev_counts,
+	.link = ethdev_link,
+};
+
+const struct source_class xdp_class = {
+	.claims = xdp_claims,
+	.check = ethdev_check,
+	.mbuf_room = ethdev_mbuf_room,
+	.socket_id = ethdev_socket_id,
+	.open = ethdev_open,
+	.close = ethdev_close,
+	.receive = xdp_receive,
+	.wait = xdp_wait_for,
 	.counts = ethdev_counts,
 	.link = ethdev_link,
 };

@@ -27,7 +27,7 @@ struct port *all_ports;
 static struct rx_queue *queue_slots[RX_QUEUES_MAX];
 
 static const struct source_class *const CLASSES[] = {
-	&gen_class, &replay_class, &ethdev_class, &afpacket_class};
+	&gen_class, &replay_class, &xdp_class, &ethdev_class, &afpacket_class};
 
 static const struct source_class *class_of(const char *device)
 {

@@ -126,7 +126,7 @@ struct source_class {
 	void (*link)(struct source *s, bool *ret_up, uint64_t *ret_bps);
 };
 
-extern const struct source_class ethdev_class, afpacket_class, gen_class, replay_class;
+extern const struct source_class ethdev_class, xdp_class, afpacket_class, gen_class, replay_class;
 
 /*
  * A packet of len bytes as one mbuf or a chain of them from pool. NULL when the pool is empty:
