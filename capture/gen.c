@@ -283,7 +283,7 @@ static void describe(struct source *s, const struct gen *g, const struct source_
 	s->linktype = DLT_ETHERNET;
 	s->flags = EPB_FLAG_INBOUND;
 	s->patient = o->bps == 0;
-	s->busy_poll = o->bps == 0 || o->bps >= BUSY_BPS;
+	s->busy_poll = o->bps >= BUSY_BPS;
 	if (lift > o->frames.min_bytes)
 		source_warn(s,
 			"frames shorter than %" PRIu32 " bytes are sent with %" PRIu32

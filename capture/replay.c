@@ -257,7 +257,6 @@ static int replay_open(struct source *s, const struct source_options *options, s
 	s->linktype = pcap_datalink(p->file);
 	s->descriptors = options->descriptors;
 	s->patient = true;
-	s->busy_poll = p->options.speed <= 0;
 	return 0;
 }
 

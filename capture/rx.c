@@ -31,7 +31,8 @@
 enum {
 	SPINS_BEFORE_YIELD = 256, /* empty polls before a busy lcore lets others run */
 	PAUSE_MIN_NS = 1000,
-	PAUSE_LIVE_MAX_NS = 200 * 1000,        /* a slow source while a run is live */
+	PAUSE_LIVE_MAX_NS = 200 * 1000, /* a slow source while a run is live */
+	PAUSE_PATIENT_NS = 100 * 1000,  /* rings are full, and have room for many bursts after it */
 	PAUSE_IDLE_MAX_NS = 1000 * 1000,       /* no run is live, and descriptors must be emptied */
 	PAUSE_STILL_MAX_NS = 10 * 1000 * 1000, /* nothing comes unasked, or it wakes us */
 };
@@ -404,7 +405,10 @@ static void pause_ns(uint64_t ns)
 	(void)nanosleep(&t, NULL);
 }
 
-/* Is it the end? Else spin, wait for the source, or sleep a little longer each time. */
+/*
+ * Is it the end? Else spin, wait for the source, or sleep a little longer each time. A source that can wait
+ * does not spin: the kernel may have the completions of disks to do on this CPU.
+ */
 static void nothing_came(struct rx_queue *q, bool live, unsigned int empty_polls)
 {
 	bool still = q->class->wait != NULL || q->class->idle != NULL;
@@ -420,6 +424,10 @@ static void nothing_came(struct rx_queue *q, bool live, unsigned int empty_polls
 		return;
 	}
 	q->last_tsc = 0;
+	if (live && q->of->patient) {
+		pause_ns(PAUSE_PATIENT_NS);
+		return;
+	}
 	if (q->class->wait != NULL && (live || q->class->idle == NULL)) {
 		q->class->wait(q->source, live ? PAUSE_IDLE_MAX_NS : PAUSE_STILL_MAX_NS);
 		return;

@@ -573,7 +573,7 @@ START_TEST(port_is_described_and_patient_only_at_max)
 	gen_class.close(&src);
 	must_open("gen:rate=max", 1, 4096);
 	ck_assert(src.patient);
-	ck_assert(src.busy_poll);
+	ck_assert(!src.busy_poll);
 	gen_class.close(&src);
 }
 END_TEST

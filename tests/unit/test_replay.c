@@ -441,7 +441,7 @@ START_TEST(at_max_speed_times_do_not_matter)
 
 	make_gaps();
 	must_open(",speed=max");
-	ck_assert(src.busy_poll);
+	ck_assert(src.patient);
 	ck_assert_uint_eq(receive(&b), 5);
 	for (unsigned int i = 0; i < 5; i++)
 		check_bytes(b.pkts[i], 60 + i);
