@@ -14,9 +14,12 @@
 #include "wirespool/log.h"
 #include "wirespool/units.h"
 
+static const uint64_t FASTEST_BPS = 100ULL * 1000 * 1000 * 1000;
+
 enum {
 	POOL_CACHE = 512,
 	MBUF_ROOM = 2048,
+	REST_MAX_US = 1000,    /* of a writer: longer ones save next to nothing more */
 	RING_SLOTS_MIN = 8192, /* two bursts of the longest packets that go by value */
 	MBUFS_REFERRED = 8192, /* jumbo frames on their way to writers, and what they are made of */
 };
@@ -360,6 +363,18 @@ void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore 
 	ret->longest_gap_ns = clock_scale(counter_get(&q->longest_gap_cycles), mult);
 }
 
+/*
+ * A quarter of the time in which a full link fills a ring. A link whose speed is not known is as fast as any
+ * that one queue can take.
+ */
+static uint16_t rest_us(const struct port *p)
+{
+	uint64_t bps = p->link_bps != 0 ? p->link_bps : FASTEST_BPS;
+	uint64_t fill_us = (uint64_t)p->ring_slots * PACKET_SLOT * 8 * 1000000 / bps;
+
+	return (uint16_t)RTE_MIN(fill_us / 4, (uint64_t)REST_MAX_US);
+}
+
 struct packet_ring *port_ring_new(const struct port *p, unsigned int queue, uint32_t interface_id)
 {
 	struct packet_ring *r = packet_ring_new(p->ring_slots, p->socket_id);
@@ -374,6 +389,7 @@ struct packet_ring *port_ring_new(const struct port *p, unsigned int queue, uint
 	}
 	r->interface_id = interface_id;
 	r->queue = queue;
+	r->rest_us = rest_us(p);
 	r->patient = p->source.patient;
 	r->write_queue = p->queue_count > 1;
 	return r;

@@ -8,25 +8,11 @@
 #include "wirespool/log.h"
 
 enum {
-	RING_SLOTS = 262144,       /* 8 MiB: 1.4 ms of a full 40G link, whatever its frames */
-	RING_SLOTS_COPIED = 65536, /* where the kernel holds packets, or a file does */
+	RING_SLOTS = 262144, /* 8 MiB: 1.4 ms of a full 40G link, whatever its frames */
 	SLOT_BYTES = 32,
 	RUNS_AT_ONCE = 8,
 	MEMORY_BESIDE = 64 << 20,
 };
-
-static bool is_kernel_interface(const char *device)
-{
-	/* af_xdp:, gen:, pcap:, vdev: and PCI addresses have a colon; an interface has none. */
-	return strchr(device, ':') == NULL;
-}
-
-static uint32_t ring_slots(const char *device)
-{
-	if (is_kernel_interface(device) || strncmp(device, "pcap:", 5) == 0)
-		return RING_SLOTS_COPIED;
-	return RING_SLOTS;
-}
 
 /* The next allowed CPU after cpu that is not in taken, in turn; -1: there is none. */
 static int next_cpu(const cpu_set_t *allowed, const cpu_set_t *taken, int cpu)
@@ -113,11 +99,10 @@ static void add_memory(
 {
 	ret->memory_bytes = MEMORY_BESIDE;
 	for (unsigned int i = 0; i < s->port_count; i++) {
-		uint32_t slots = ring_slots(s->ports[i].device);
 		uint64_t queues = p->ports[i].cpu_count;
 
 		ret->mbufs += queues * port_mbufs(s->ports[i].descriptors);
-		ret->memory_bytes += queues * RUNS_AT_ONCE * slots * SLOT_BYTES;
+		ret->memory_bytes += queues * RUNS_AT_ONCE * RING_SLOTS * SLOT_BYTES;
 	}
 }
 
@@ -152,7 +137,7 @@ static int open_ports(
 			.device = s->ports[i].device,
 			.cpu_count = p->ports[i].cpu_count,
 			.descriptors = s->ports[i].descriptors,
-			.ring_slots = ring_slots(s->ports[i].device),
+			.ring_slots = RING_SLOTS,
 			.frame_bytes = s->ports[i].frame_bytes,
 			.promiscuous = s->ports[i].promiscuous,
 		};

@@ -430,6 +430,15 @@ unsigned int stream_drain(struct stream *s)
 	return ROUND_PKTS - most;
 }
 
+uint16_t stream_rest_us(const struct stream *s)
+{
+	uint16_t us = UINT16_MAX;
+
+	for (unsigned int i = 0; i < s->ring_count; i++)
+		us = s->rings[i]->rest_us < us ? s->rings[i]->rest_us : us;
+	return us;
+}
+
 bool stream_rings_empty(const struct stream *s)
 {
 	for (unsigned int i = 0; i < s->ring_count; i++)

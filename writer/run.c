@@ -111,6 +111,7 @@ static struct stream *stream_new(struct run *r, const struct run_share *share)
 		return NULL;
 	}
 	memcpy(s->rings, share->rings, share->ring_count * sizeof(struct packet_ring *));
+	s->rest_us = stream_rest_us(s);
 	return s;
 }
 

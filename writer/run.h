@@ -28,7 +28,8 @@ struct stream {
 	struct writer *writer;
 	struct packet_ring **rings;
 	unsigned int ring_count;
-	bool first; /* of its run: makes the one empty file of a run without packets */
+	bool first;       /* of its run: makes the one empty file of a run without packets */
+	uint16_t rest_us; /* of its rings, the least */
 	struct stream *next_in_run;
 
 	/* The writer thread's */
@@ -97,6 +98,8 @@ static inline uint64_t file_entry(uint32_t number, unsigned int stripe, bool sea
 /* drain.c. HOT PATH: packs what may be packed now; returns how many packets left the rings. */
 unsigned int stream_drain(struct stream *s);
 bool stream_rings_empty(const struct stream *s);
+/* How long all its rings can be left alone; asked once. */
+uint16_t stream_rest_us(const struct stream *s);
 /* No packet older than this will come on any of its rings. */
 uint64_t stream_seen_until(const struct stream *s);
 /* What the rings of one interface counted, for its statistics block; nothing of start and end. */

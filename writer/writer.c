@@ -17,7 +17,6 @@ enum {
 	BUSY_ROUND = 64, /* packets of a round after which the next follows at once */
 	WARNINGS_MAX = 4,
 	PAUSE_MIN_NS = 1000,
-	PAUSE_MAX_NS = 400 * 1000, /* rings hold more: 1.4 ms of 40 Gbit/s, 0.6 ms of 100 */
 	BELL_SECONDS = 10,
 	SPOOL_DEPTH_MAX = 128,
 };
@@ -113,15 +112,26 @@ static void wait_for_bell(struct writer *w)
 	(void)sem_clockwait(&w->bell, CLOCK_MONOTONIC, &until);
 }
 
+/* As long as the ring that fills first can be left alone. */
+static uint64_t rest_max_ns(const struct writer *w)
+{
+	uint64_t us = UINT16_MAX;
+
+	for (const struct stream *s = w->streams; s != NULL; s = s->next)
+		us = s->rest_us < us ? s->rest_us : us;
+	return us != 0 ? us * 1000 : PAUSE_MIN_NS;
+}
+
 /*
  * Little moved: sleeps longer each time, and shorter again for each busy round between. So the pause settles
  * where it brings about one round of packets: to wake up costs more than to pack a few. Disks have room for as long.
  */
 static void rest(struct writer *w)
 {
-	struct timespec t = {.tv_nsec = (long)w->pause_ns};
+	uint64_t max_ns = rest_max_ns(w);
+	struct timespec t = {.tv_nsec = (long)(w->pause_ns < max_ns ? w->pause_ns : max_ns)};
 
-	w->pause_ns = w->pause_ns * 2 < PAUSE_MAX_NS ? w->pause_ns * 2 : PAUSE_MAX_NS;
+	w->pause_ns = w->pause_ns * 2 < max_ns ? w->pause_ns * 2 : max_ns;
 	if (w->streams == NULL)
 		wait_for_bell(w);
 	else

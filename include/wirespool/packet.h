@@ -102,6 +102,7 @@ struct packet_ring {
 	uint32_t interface_id;  /* of the pcapng interface that is this ring's port */
 	uint32_t queue;         /* rx queue on that port */
 	bool patient;     /* the source waits: a packet here is never dropped for want of room */
+	uint16_t rest_us; /* so long the writer may leave the ring alone */
 	bool write_queue; /* the port has several queues: say in each packet which */
 
 	struct packet_ring_in in;

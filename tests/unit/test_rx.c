@@ -152,6 +152,29 @@ START_TEST(a_device_is_one_port_only)
 }
 END_TEST
 
+START_TEST(a_writer_may_rest_for_a_quarter_of_what_fills_a_ring_at_the_links_speed)
+{
+	static const struct {
+		const char *device;
+		unsigned int rest_us;
+	} cases[] = {
+		{"gen:rate=100M", 1000},
+		{"gen:rate=10G", SLOTS * PACKET_SLOT * 8ULL / 10000 / 4},
+		{"gen:rate=40G", SLOTS * PACKET_SLOT * 8ULL / 40000 / 4},
+		{"gen:rate=max", SLOTS * PACKET_SLOT * 8ULL / 100000 / 4},
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct port *p = open_port(cases[i].device, 1);
+		struct packet_ring *ring = port_ring_new(p, 0, 0);
+
+		ck_assert_uint_eq(ring->rest_us, cases[i].rest_us);
+		packet_ring_free(ring);
+		port_close(p);
+	}
+}
+END_TEST
+
 START_TEST(a_source_that_makes_packets_makes_none_before_a_run)
 {
 	struct port *p = open_port("gen:rate=100M,size=64,count=1000", 1);
@@ -390,6 +413,7 @@ int main(void)
 	tcase_add_unchecked_fixture(c, capture_begin, capture_close);
 	tcase_add_test(c, a_device_that_does_not_exist_or_is_no_device_is_refused);
 	tcase_add_test(c, a_device_is_one_port_only);
+	tcase_add_test(c, a_writer_may_rest_for_a_quarter_of_what_fills_a_ring_at_the_links_speed);
 	tcase_add_test(c, a_source_that_makes_packets_makes_none_before_a_run);
 	tcase_add_test(c, a_patient_source_waits_for_a_full_ring_and_loses_nothing);
 	tcase_add_test(c, a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_many);
