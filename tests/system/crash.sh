@@ -150,6 +150,7 @@ rm "$work/host/try.img"
 left_open=0 packets=0 in_holes=0
 for round in 1 2 3; do
 	rm -f "$work"/a/* "$work"/b/* 2>/dev/null
+	sync -f "$work/a" && sync -f "$work/b" # or they may be back after the power cut
 	rotate=64MiB
 	[ "$round" -eq 2 ] || rotate=256MiB
 	settings always gen:rate=200M,size=1518 "$work/a" "$work/b" >"$work/conf"
