@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <pcap/pcap.h>
 
@@ -15,8 +16,9 @@
 
 enum {
 	TAG_BYTES = 4,
-	TAGS_MAX = 2,                      /* looked behind: 802.1Q, and 802.1Q in 802.1ad */
-	OPTIMIZED_MAX = 6000,              /* instructions, before it */
+	TAGS_MAX = 2,        /* looked behind: 802.1Q, and 802.1Q in 802.1ad */
+	STEPS_MAX = 1500000, /* of DPDK's verifier: 0.05 to 0.1 us each */
+	CODE_ALIGN = 64,
 	LINEAR_MAX = 16384,                /* more than any frame has */
 	FLAT_REACH = 2 * (UINT16_MAX + 1), /* from an mbuf's start; DPDK's verifier asks */
 	NO_TAGS = 0, /* no link type has its type field at 0 and the payload right behind it */
@@ -25,13 +27,21 @@ enum {
 /*
  * The expression, for packets with so many tags left out. What has no native code is run by
  * libpcap: on another CPU, where the system lets no memory become executable (systemd's
- * MemoryDenyWriteExecute), when the program is too long for DPDK, or when it had a loop, because
- * DPDK's verifier takes minutes over one unrolled. DPDK's own interpreter would be one more thing
- * to be right.
+ * MemoryDenyWriteExecute), when DPDK's verifier would take too long over the program, or when
+ * that had a loop: unrolled it is such a one. DPDK's own interpreter would be one more thing to be
+ * right.
  */
 struct native {
-	uint64_t (*run)(void *mbuf); /* 1: kept, 0: not. NULL: there is none */
-	struct rte_bpf *bpf;
+	uint64_t (*run)(void *mbuf); /* the first part. NULL: there is none */
+	struct part *parts;          /* by their numbers (program_split()) */
+	uint32_t count;
+	void *code; /* of all parts */
+	size_t code_bytes;
+};
+
+struct part {
+	uint64_t (*run)(void *mbuf); /* 1: kept, 0: not, else the number of the part that goes on */
+	struct rte_bpf *bpf;         /* while it is loaded */
 };
 
 struct program {
@@ -51,8 +61,19 @@ struct filter {
 	struct bpf_program classic;
 };
 
-static int native_load(struct native *n, const struct bpf_program *classic, struct view view,
-	bool flat, struct errbuf *err)
+static void native_done(struct native *n)
+{
+	for (uint32_t number = 0; number < n->count; number++)
+		rte_bpf_destroy(n->parts[number].bpf);
+	free(n->parts);
+	if (n->code != NULL)
+		(void)munmap(n->code, n->code_bytes);
+	*n = (struct native){.run = NULL};
+}
+
+/* Returns 0, -ENOMEM, or -ENOTSUP when there is no native code for it. */
+static int part_load(
+	struct part *p, const struct code *code, struct view view, bool flat, uint32_t *steps_left)
 {
 	struct rte_bpf_prm prm = {
 		.prog_arg =
@@ -64,21 +85,78 @@ static int native_load(struct native *n, const struct bpf_program *classic, stru
 	};
 	struct rte_bpf_jit jit = {0};
 	struct ebpf_insn *insns;
+	uint32_t steps;
 	int r;
 
-	r = program_convert(classic, view, flat, &insns, &prm.nb_ins);
-	if (r == -ENOTSUP)
-		return 0;
+	r = program_convert(code, view, flat, &insns, &prm.nb_ins);
 	if (r < 0)
-		return fail_with(err, r, "no memory for the filter's program");
+		return r;
 	prm.ins = insns;
-	n->bpf = rte_bpf_load(&prm);
+	steps = program_steps(insns, prm.nb_ins);
+	rte_errno = ENOTSUP;
+	if (steps <= *steps_left && prm.nb_ins <= PART_INSNS_MAX)
+		p->bpf = rte_bpf_load(&prm);
 	free(insns);
-	if (n->bpf == NULL && rte_errno == ENOMEM)
-		return fail_with(err, -ENOMEM, "no memory for the filter's program");
-	if (n->bpf != NULL && rte_bpf_get_jit(n->bpf, &jit) == 0)
-		n->run = jit.func;
-	return 0;
+	if (p->bpf == NULL)
+		return rte_errno == ENOMEM ? -ENOMEM : -ENOTSUP;
+	*steps_left -= steps;
+	if (rte_bpf_get_jit(p->bpf, &jit) == 0)
+		p->run = jit.func;
+	return p->run != NULL ? 0 : -ENOTSUP;
+}
+
+/*
+ * DPDK gives each part pages of its own, which begin in the same lines of a cache, so that a few
+ * parts push each other out. This moves them together. It may, because the JIT's jumps are relative, and
+ * its calls to addresses that it loads whole.
+ */
+static int native_gather(struct native *n)
+{
+	struct rte_bpf_jit jit;
+	uint8_t *code;
+	size_t at = 0;
+
+	for (uint32_t number = PART_FIRST; number < n->count; number++) {
+		(void)rte_bpf_get_jit(n->parts[number].bpf, &jit);
+		n->code_bytes += RTE_ALIGN_CEIL(jit.sz, CODE_ALIGN);
+	}
+	code = mmap(
+		NULL, n->code_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code == MAP_FAILED)
+		return -ENOMEM;
+	n->code = code;
+	for (uint32_t number = PART_FIRST; number < n->count; number++) {
+		struct part *p = &n->parts[number];
+
+		(void)rte_bpf_get_jit(p->bpf, &jit);
+		memcpy(code + at, (const void *)jit.func, jit.sz);
+		p->run = (uint64_t(*)(void *))(code + at);
+		at += RTE_ALIGN_CEIL(jit.sz, CODE_ALIGN);
+		rte_bpf_destroy(p->bpf);
+		p->bpf = NULL;
+	}
+	return mprotect(code, n->code_bytes, PROT_READ | PROT_EXEC) == 0 ? 0 : -ENOTSUP;
+}
+
+static int native_load(
+	struct native *n, const struct code *parts, uint32_t count, struct view view, bool flat)
+{
+	uint32_t steps_left = STEPS_MAX;
+	int r = 0;
+
+	n->parts = calloc(count, sizeof(*n->parts));
+	if (n->parts == NULL)
+		return -ENOMEM;
+	n->count = count;
+	for (uint32_t number = PART_FIRST; r == 0 && number < count; number++)
+		r = part_load(&n->parts[number], &parts[number], view, flat, &steps_left);
+	if (r == 0)
+		r = native_gather(n);
+	if (r == 0)
+		n->run = n->parts[PART_FIRST].run;
+	else
+		native_done(n);
+	return r == -ENOTSUP ? 0 : r;
 }
 
 /*
@@ -102,8 +180,8 @@ static uint32_t linktype_type_off(int linktype)
  * 1000 hosts 50 s. A program that would hold control up is left as it is: it means the same.
  * Returns 1 when the program had a loop, else 0 or the error.
  */
-static int classic_compile(
-	const char *expression, int linktype, struct bpf_program *ret_classic, struct errbuf *err)
+static int classic_compile(const char *expression, int linktype, unsigned int how,
+	struct bpf_program *ret_classic, struct errbuf *err)
 {
 	pcap_t *pcap = pcap_open_dead(linktype, SNAPLEN_MAX);
 	bool optimize;
@@ -112,7 +190,7 @@ static int classic_compile(
 	if (pcap == NULL)
 		return fail_with(err, -ENOMEM, "no memory to compile the filter '%s'", expression);
 	r = pcap_compile(pcap, ret_classic, expression, 0, PCAP_NETMASK_UNKNOWN);
-	optimize = r == 0 && ret_classic->bf_len <= OPTIMIZED_MAX;
+	optimize = r == 0 && ret_classic->bf_len <= OPTIMIZED_MAX && (how & FILTER_AS_LONG) == 0;
 	if (optimize) {
 		pcap_freecode(ret_classic);
 		r = pcap_compile(pcap, ret_classic, expression, 1, PCAP_NETMASK_UNKNOWN);
@@ -133,7 +211,7 @@ static unsigned int views_count(const struct filter *f)
 	return f->type_off == NO_TAGS ? 1 : TAGS_MAX + 1;
 }
 
-static int filter_load(struct filter *f, unsigned int how, struct errbuf *err)
+static int views_load(struct filter *f, unsigned int how, const struct code *parts, uint32_t count)
 {
 	bool all_native = true;
 
@@ -143,9 +221,9 @@ static int filter_load(struct filter *f, unsigned int how, struct errbuf *err)
 
 		p->view = (struct view){.at = f->type_off, .size = tags * TAG_BYTES};
 		if ((how & FILTER_INTERPRET) == 0)
-			r = native_load(&p->general, &f->classic, p->view, false, err);
+			r = native_load(&p->general, parts, count, p->view, false);
 		if (r == 0 && p->general.run != NULL && (how & FILTER_NOT_FLAT) == 0)
-			r = native_load(&p->flat, &f->classic, p->view, true, err);
+			r = native_load(&p->flat, parts, count, p->view, true);
 		if (r < 0)
 			return r;
 		f->at_home[tags] = p->flat.run != NULL ? p->flat.run : p->general.run;
@@ -153,6 +231,27 @@ static int filter_load(struct filter *f, unsigned int how, struct errbuf *err)
 	}
 	f->home_length_min = all_native ? FLAT_LENGTH_MIN : UINT32_MAX;
 	return 0;
+}
+
+static int filter_load(struct filter *f, unsigned int how, struct errbuf *err)
+{
+	struct code code = {.count = 0}, *parts = NULL;
+	uint32_t count = 0;
+	int r = 0;
+
+	if ((how & FILTER_INTERPRET) == 0)
+		r = program_thread(&f->classic, &code);
+	if (r == 0 && (how & FILTER_INTERPRET) == 0)
+		r = program_split(&code, &parts, &count);
+	if (r == -ENOTSUP) {
+		how |= FILTER_INTERPRET;
+		r = 0;
+	}
+	if (r == 0)
+		r = views_load(f, how, parts, count);
+	parts_free(parts, count);
+	code_free(&code);
+	return r < 0 ? fail_with(err, r, "no memory for the filter's program") : 0;
 }
 
 static bool classic_keeps_all(const struct bpf_program *classic)
@@ -176,7 +275,7 @@ int filter_compile_how(const char *expression, int linktype, unsigned int how,
 		*ret_filter = f;
 		return 0;
 	}
-	r = classic_compile(expression, linktype, &f->classic, err);
+	r = classic_compile(expression, linktype, how, &f->classic, err);
 	if (r < 0)
 		goto free_filter;
 	if (r == 1)
@@ -209,8 +308,8 @@ void filter_free(struct filter *f)
 	if (f == NULL)
 		return;
 	for (unsigned int tags = 0; tags <= TAGS_MAX; tags++) {
-		rte_bpf_destroy(f->programs[tags].flat.bpf);
-		rte_bpf_destroy(f->programs[tags].general.bpf);
+		native_done(&f->programs[tags].flat);
+		native_done(&f->programs[tags].general);
 	}
 	pcap_freecode(&f->classic);
 	free(f);
@@ -306,12 +405,23 @@ static __rte_noinline bool program_interpret(
 	return bpf_filter(classic->bf_insns, data, m->pkt_len, len) != 0;
 }
 
+/* What the other parts say of a packet, the first having said that number goes on. */
+static __rte_noinline uint64_t native_go_on(
+	const struct native *n, uint64_t number, struct rte_mbuf *m)
+{
+	while (number > 1)
+		number = n->parts[number].run(m);
+	return number;
+}
+
 static __rte_noinline uint64_t match_away(const struct filter *f, struct rte_mbuf *m)
 {
 	unsigned int tags = f->type_off == NO_TAGS ? 0 : tags_count(m, f->type_off);
 	const struct program *p = &f->programs[tags];
 
-	return p->general.run != NULL ? p->general.run(m) : program_interpret(p, &f->classic, m);
+	if (p->general.run == NULL)
+		return program_interpret(p, &f->classic, m);
+	return native_go_on(&p->general, p->general.run(m), m);
 }
 
 static inline bool is_home(const struct rte_mbuf *m, uint32_t length_min)
@@ -335,6 +445,17 @@ static inline unsigned int tags_at_home(const struct rte_mbuf *m, uint32_t type_
 	return is_tag_type(type) ? 2 : 1;
 }
 
+static inline uint64_t match_home(const struct filter *f, struct rte_mbuf *m)
+{
+	unsigned int tags = f->type_off == NO_TAGS ? 0 : tags_at_home(m, f->type_off);
+	uint64_t kept = f->at_home[tags](m);
+	const struct program *p = &f->programs[tags];
+
+	if (likely(kept <= 1))
+		return kept;
+	return native_go_on(p->flat.run != NULL ? &p->flat : &p->general, kept, m);
+}
+
 uint64_t filter_match(const struct filter *f, struct rte_mbuf *const pkts[], unsigned int count)
 {
 	uint64_t keep = 0;
@@ -343,14 +464,9 @@ uint64_t filter_match(const struct filter *f, struct rte_mbuf *const pkts[], uns
 		return count < FILTER_BURST ? (1ULL << count) - 1 : UINT64_MAX;
 	for (unsigned int i = count; i-- > 0;) {
 		struct rte_mbuf *m = pkts[i];
-		uint64_t kept;
 
-		if (likely(is_home(m, f->home_length_min)))
-			kept = f->at_home[f->type_off == NO_TAGS ? 0
-								 : tags_at_home(m, f->type_off)](m);
-		else
-			kept = match_away(f, m);
-		keep = keep << 1 | kept;
+		keep = keep << 1 | (likely(is_home(m, f->home_length_min)) ? match_home(f, m)
+									   : match_away(f, m));
 	}
 	return keep;
 }

@@ -12,6 +12,8 @@
  *    by a sum that wraps, so that a foreign packet makes it read far outside and crash;
  *  - a shift by a register of 32 or more gives 0 in libpcap, and something else there;
  *  - it allocates in DPDK's heap, so that no filter could be compiled before EAL is up.
+ * Whoever converts, the x86 JIT of 22.11 now and then makes jumps that go astray, so that "less 200 or
+ * (port 53 and port 80) and not udp" was wrong, too; program.c keeps away from that.
  * What is converted here uses the instructions only that the JIT has right, with a check of
  * our own before each load whose offset is not a constant.
  */
@@ -27,6 +29,21 @@
 
 struct bpf_program;
 struct ebpf_insn;
+
+/*
+ * An instruction of a classic program, with jumps to anywhere behind it: next[0] is what follows,
+ * or for a conditional jump where it goes when it is taken, next[1] when it is not.
+ */
+struct insn {
+	uint16_t code;
+	uint32_t k;
+	uint32_t next[2]; /* the count of the program at most */
+};
+
+struct code {
+	struct insn *insns;
+	uint32_t count;
+};
 
 /*
  * A view of a packet with bytes left out: size bytes from offset at on are not there for the
@@ -60,11 +77,44 @@ enum {
 };
 
 /*
+ * Takes over a classic program and leads each jump past the tests of which it is known on that way
+ * how they end. libpcap's optimizer does so, too, and more, but takes too long over a long
+ * program; without it each "or" asks again whether the packet is IPv4, and TCP, and so on.
+ * *ret_code is the caller's, to be freed with code_free(). Returns 0 or -ENOMEM.
+ */
+int program_thread(const struct bpf_program *program, struct code *ret_code);
+void code_free(struct code *code);
+
+/*
+ * DPDK's verifier goes every way through a program, step by step, and where two ways meet it
+ * goes on from there twice: after n "or" of two tests each, 2^n times. (Later fixes of 22.11 leave out
+ * what it remembers to have seen in the same state; but it remembers little.) So a program is
+ * split, at instructions before which neither A nor X nor memory hold anything that is used later.
+ * Each part is a program of its own: it returns 0 (reject), 1 (keep), or the number of the
+ * part that goes on, always one that begins further behind. parts[PART_FIRST] is the beginning;
+ * below that there are none. They are the caller's, to be freed with parts_free().
+ * Returns 0, -ENOMEM, or -ENOTSUP: too many parts, or one is too long.
+ */
+enum {
+	PART_FIRST = 1,
+	PARTS_MAX = 512,        /* each takes about 0.1 ms to load, six times for a filter */
+	PART_INSNS_MAX = 16384, /* the verifier takes 5 KB for a conditional jump, newer ones 15 */
+};
+int program_split(const struct code *program, struct code **ret_parts, uint32_t *ret_count);
+void parts_free(struct code *parts, uint32_t count);
+
+/*
+ * The steps that the verifier takes to go every way through a converted program, if it
+ * remembers nothing. INT32_MAX: so many or more.
+ */
+uint32_t program_steps(const struct ebpf_insn *insns, uint32_t count);
+
+/*
  * Converts program for packets seen through view. *ret_insns is the caller's, to be freed with
  * free(). Returns 0, -ENOMEM, or -ENOTSUP for a program that DPDK cannot run: with a jump
  * back or one too far, or with an instruction that is not known.
  */
-int program_convert(const struct bpf_program *program, struct view view, bool flat,
+int program_convert(const struct code *program, struct view view, bool flat,
 	struct ebpf_insn **ret_insns, uint32_t *ret_count);
 
 /*
@@ -73,10 +123,13 @@ int program_convert(const struct bpf_program *program, struct view view, bool fl
  */
 bool program_names_vlan(const struct bpf_program *program, uint32_t type_off);
 
+enum { OPTIMIZED_MAX = 6000 }; /* instructions, before libpcap's optimizer */
+
 enum filter_how {
 	FILTER_LITERAL = 1,   /* tcpdump's meaning: tags are not looked behind */
 	FILTER_INTERPRET = 2, /* no native code: libpcap's own interpreter */
 	FILTER_NOT_FLAT = 4,  /* no native code of its own for packets at home */
+	FILTER_AS_LONG = 8,   /* without libpcap's optimizer, as if it were too long for it */
 };
 
 /* filter_compile() with a choice, for tests and the benchmark. */

@@ -6,7 +6,7 @@
 #include <rte_byteorder.h>
 #include <rte_mbuf.h>
 
-enum { NO_TARGET = -1 };
+enum { NO_TARGET = -1, LEAD_IN = 24 };
 
 struct ebpf_insn *emit(
 	struct emitter *e, unsigned int code, unsigned int dst, unsigned int src, uint32_t imm)
@@ -65,7 +65,7 @@ static void emit_jump(struct emitter *e, unsigned int op, unsigned int dst, unsi
 void emit_reject(
 	struct emitter *e, unsigned int op, unsigned int dst, unsigned int src, uint32_t imm)
 {
-	emit_jump(e, op, dst, src, imm, e->program->bf_len);
+	emit_jump(e, op, dst, src, imm, e->program->count);
 	e->rejects = true;
 }
 
@@ -95,7 +95,7 @@ static uint32_t constant_for_a(const struct emitter *e, uint32_t k)
 	return raw == 4 ? rte_cpu_to_be_32(k) : k;
 }
 
-static void emit_shift(struct emitter *e, const struct bpf_insn *in)
+static void emit_shift(struct emitter *e, const struct insn *in)
 {
 	unsigned int x = e->form->x;
 
@@ -112,7 +112,7 @@ static void emit_shift(struct emitter *e, const struct bpf_insn *in)
 	emit(e, in->code, REG_A, x, 0);
 }
 
-static int emit_alu(struct emitter *e, const struct bpf_insn *in)
+static int emit_alu(struct emitter *e, const struct insn *in)
 {
 	bool by_x = BPF_SRC(in->code) == BPF_X;
 
@@ -169,23 +169,18 @@ static bool has_immediate(unsigned int op, uint32_t imm)
 	return op == BPF_JSET ? (int32_t)imm != (int8_t)imm : imm <= INT32_MAX;
 }
 
-static int emit_branch(struct emitter *e, const struct bpf_insn *in)
+static int emit_branch(struct emitter *e, const struct insn *in)
 {
 	unsigned int op = BPF_OP(in->code), src = BPF_SRC(in->code), reg = 0;
-	uint32_t yes = e->at + 1 + in->jt, no = e->at + 1 + in->jf, imm = 0;
+	uint32_t yes = in->next[0], no = in->next[1], imm = 0;
 
-	if (op == BPF_JA) {
-		if (in->k != 0)
-			emit_jump(e, BPF_JA, 0, 0, 0, e->at + 1 + in->k);
+	if (op == BPF_JA || yes == no) {
+		if (yes != e->at + 1)
+			emit_jump(e, BPF_JA, 0, 0, 0, yes);
 		return 0;
 	}
 	if (op != BPF_JEQ && op != BPF_JGT && op != BPF_JGE && op != BPF_JSET)
 		return -EINVAL;
-	if (yes == no) {
-		if (in->jt != 0)
-			emit_jump(e, BPF_JA, 0, 0, 0, yes);
-		return 0;
-	}
 	if (src == BPF_X)
 		reg = e->form->x;
 	else
@@ -196,17 +191,17 @@ static int emit_branch(struct emitter *e, const struct bpf_insn *in)
 		src = BPF_X;
 		imm = 0;
 	}
-	if (in->jt == 0 && jump_inverse(op) >= 0) {
+	if (yes == e->at + 1 && jump_inverse(op) >= 0) {
 		emit_jump(e, (unsigned int)jump_inverse(op) | src, REG_A, reg, imm, no);
 		return 0;
 	}
 	emit_jump(e, op | src, REG_A, reg, imm, yes);
-	if (in->jf != 0)
+	if (no != e->at + 1)
 		emit_jump(e, BPF_JA, 0, 0, 0, no);
 	return 0;
 }
 
-static int emit_load(struct emitter *e, const struct bpf_insn *in)
+static int emit_load(struct emitter *e, const struct insn *in)
 {
 	const struct form *form = e->form;
 	unsigned int dst = BPF_CLASS(in->code) == BPF_LD ? REG_A : form->x;
@@ -229,15 +224,15 @@ static int emit_load(struct emitter *e, const struct bpf_insn *in)
 	return 0;
 }
 
-static void emit_return(struct emitter *e, const struct bpf_insn *in)
+static void emit_return(struct emitter *e, const struct insn *in)
 {
 	if (BPF_RVAL(in->code) != BPF_K)
 		emit_reject(e, BPF_JEQ | BPF_K, REG_A, 0, 0);
-	emit_set(e, REG_A, BPF_RVAL(in->code) != BPF_K || in->k != 0);
-	emit(e, BPF_JMP | EBPF_EXIT, 0, 0, 0);
+	emit_set(e, REG_A, BPF_RVAL(in->code) != BPF_K ? 1 : in->k);
+	emit_jump(e, BPF_JA, 0, 0, 0, e->program->count + 1);
 }
 
-static int emit_insn(struct emitter *e, const struct bpf_insn *in)
+static int emit_insn(struct emitter *e, const struct insn *in)
 {
 	unsigned int x = e->form->x;
 
@@ -268,42 +263,58 @@ static int emit_insn(struct emitter *e, const struct bpf_insn *in)
 }
 
 /* Which instructions can come to be run: DPDK refuses a program with others in it. */
-static bool *reachable_find(const struct bpf_program *program)
+static bool *reachable_find(const struct code *program)
 {
-	bool *reachable = calloc((size_t)program->bf_len + 1, sizeof(*reachable));
+	bool *reachable = calloc((size_t)program->count + 1, sizeof(*reachable));
 
 	if (reachable == NULL)
 		return NULL;
 	reachable[0] = true;
-	for (uint32_t i = 0; i < program->bf_len; i++) {
-		uint32_t next[2];
-		unsigned int ways = reachable[i] ? insn_next(program, i, next) : 0;
+	for (uint32_t i = 0; i < program->count; i++) {
+		const struct insn *in = &program->insns[i];
+		unsigned int ways = reachable[i] ? insn_ways(in) : 0;
 
 		while (ways-- > 0)
-			reachable[next[ways]] = true;
+			reachable[in->next[ways]] = true;
 	}
 	return reachable;
 }
 
+/*
+ * The x86 JIT writes the code again and again, with ever shorter jumps, until its length is the same
+ * twice. So it may be by chance while some jumps shrink and others grow, or the prologue does, and
+ * what is run then jumps astray. These jumps, of which none is ever run, all shrink the
+ * second time, by more than a prologue can grow; and they set the others far off at first.
+ */
+static void emit_lead_in(struct emitter *e)
+{
+	emit_set(e, REG_A, 0);
+	emit(e, BPF_JMP | BPF_JEQ | BPF_K, REG_A, 0, 0)->off = LEAD_IN;
+	for (unsigned int i = 0; i < LEAD_IN; i++)
+		emit(e, BPF_JMP | BPF_JA, 0, 0, 0);
+}
+
 static int emit_all(struct emitter *e)
 {
-	uint32_t length = e->program->bf_len;
-	int r = e->form->begin(e);
+	uint32_t length = e->program->count;
+	int r;
 
+	emit_lead_in(e);
+	r = e->form->begin(e);
 	if (r < 0)
 		return r;
-	emit_set(e, REG_A, 0);
 	emit_set(e, e->form->x, 0);
 	for (e->at = 0; e->at < length; e->at++) {
 		e->starts[e->at] = e->count;
-		if (e->reachable[e->at] && emit_insn(e, &e->program->bf_insns[e->at]) < 0)
+		if (e->reachable[e->at] && emit_insn(e, &e->program->insns[e->at]) < 0)
 			return -ENOTSUP;
 	}
 	e->starts[length] = e->count;
-	if (e->rejects) {
+	if (e->rejects)
 		emit_set(e, REG_A, 0);
-		emit(e, BPF_JMP | EBPF_EXIT, 0, 0, 0);
-	}
+	/* The only one: of a second the JIT makes a jump back, and those of 127 and 128 bytes wrong. */
+	e->starts[length + 1] = e->count;
+	emit(e, BPF_JMP | EBPF_EXIT, 0, 0, 0);
 	return e->no_memory ? -ENOMEM : 0;
 }
 
@@ -315,8 +326,6 @@ static int resolve_jumps(struct emitter *e)
 
 		if (e->targets[i] == NO_TARGET)
 			continue;
-		if ((uint32_t)e->targets[i] > e->program->bf_len)
-			return -ENOTSUP;
 		off = (int64_t)e->starts[e->targets[i]] - i - 1;
 		if (off < 0 || off > INT16_MAX)
 			return -ENOTSUP;
@@ -325,7 +334,7 @@ static int resolve_jumps(struct emitter *e)
 	return 0;
 }
 
-int program_convert(const struct bpf_program *program, struct view view, bool flat,
+int program_convert(const struct code *program, struct view view, bool flat,
 	struct ebpf_insn **ret_insns, uint32_t *ret_count)
 {
 	bool *reachable = reachable_find(program);
@@ -337,7 +346,7 @@ int program_convert(const struct bpf_program *program, struct view view, bool fl
 	};
 	int r = -ENOMEM;
 
-	e.starts = calloc((size_t)program->bf_len + 1, sizeof(*e.starts));
+	e.starts = calloc((size_t)program->count + 2, sizeof(*e.starts));
 	if (e.starts != NULL && reachable != NULL)
 		r = emit_all(&e);
 	if (r == 0)

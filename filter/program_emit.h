@@ -52,14 +52,15 @@ struct fact {
 
 struct emitter {
 	const struct form *form;
-	const struct bpf_program *program;
+	const struct code *program;
 	const bool *reachable;
 	struct view view;
 	struct fact *facts; /* of each classic instruction, or NULL */
 	uint32_t at;        /* the classic instruction that is being converted */
 	struct ebpf_insn *insns;
-	int *targets;     /* the classic instruction that the jump at the same index goes to */
-	uint32_t *starts; /* where each classic instruction begins; one more: all rejects' end */
+	int *targets; /* the classic instruction that the jump at the same index goes to */
+	uint32_t *
+		starts; /* where each classic instruction begins; then all rejects, then the exit */
 	uint32_t count;
 	uint32_t room;
 	bool rejects; /* some instruction jumps to the common "return 0" */
@@ -84,25 +85,36 @@ static inline uint32_t load_bytes(unsigned int size)
 	return size == BPF_W ? 4 : size == BPF_H ? 2 : 1;
 }
 
+static inline bool is_branch(const struct insn *in)
+{
+	return BPF_CLASS(in->code) == BPF_JMP && BPF_OP(in->code) != BPF_JA;
+}
+
 /*
- * The instructions that may follow instruction i, none of them behind the program's end by more
- * than one: 0 to 2. Jumps go forward only, so one pass over a program has seen every way to an
- * instruction when it comes there.
+ * How many of in's next[] may follow it: 0 to 2. Jumps go forward only, so one pass over a program
+ * has seen every way to an instruction when it comes there.
  */
-static inline unsigned int insn_next(
+static inline unsigned int insn_ways(const struct insn *in)
+{
+	return BPF_CLASS(in->code) == BPF_RET ? 0 : is_branch(in) ? 2 : 1;
+}
+
+/* The same of instruction i of what libpcap made. None is behind the program's end by more than one. */
+static inline unsigned int classic_next(
 	const struct bpf_program *program, uint32_t i, uint32_t ret_next[2])
 {
 	const struct bpf_insn *in = &program->bf_insns[i];
 	uint32_t length = program->bf_len;
 
 	ret_next[0] = i + 1;
+	ret_next[1] = i + 1;
 	if (BPF_CLASS(in->code) == BPF_RET)
 		return 0;
 	if (BPF_CLASS(in->code) != BPF_JMP)
 		return 1;
 	if (BPF_OP(in->code) == BPF_JA) {
-		ret_next[0] = i + 1 + in->k;
-		return in->k < length - i ? 1 : 0;
+		ret_next[0] += RTE_MIN(in->k, length - i - 1);
+		return 1;
 	}
 	ret_next[0] = RTE_MIN(length, i + 1 + in->jt);
 	ret_next[1] = RTE_MIN(length, i + 1 + in->jf);

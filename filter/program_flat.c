@@ -26,7 +26,7 @@ enum {
 	RAW_MIXED = 255,   /* not the same on all ways */
 };
 
-static bool is_packet_load(const struct bpf_insn *in)
+static bool is_packet_load(const struct insn *in)
 {
 	if (BPF_CLASS(in->code) == BPF_LD)
 		return BPF_MODE(in->code) == BPF_ABS || BPF_MODE(in->code) == BPF_IND;
@@ -47,14 +47,14 @@ static int32_t place(struct view v, uint32_t k, uint32_t bytes)
 }
 
 /* Bytes that a packet must have for a load at k to succeed, if with X = 0. */
-static uint32_t end_of(const struct emitter *e, const struct bpf_insn *in)
+static uint32_t end_of(const struct emitter *e, const struct insn *in)
 {
 	uint32_t bytes = load_bytes(BPF_SIZE(in->code));
 
 	return (uint32_t)place(e->view, in->k, bytes) + bytes;
 }
 
-static bool fits(const struct emitter *e, const struct bpf_insn *in)
+static bool fits(const struct emitter *e, const struct insn *in)
 {
 	if (!is_packet_load(in))
 		return true;
@@ -65,7 +65,7 @@ static bool fits(const struct emitter *e, const struct bpf_insn *in)
 }
 
 /* Whether A must be a number where in is reached, when it must (after) in what follows. */
-static bool wants_number(const struct bpf_insn *in, bool after)
+static bool wants_number(const struct insn *in, bool after)
 {
 	switch (BPF_CLASS(in->code)) {
 	case BPF_LD:
@@ -88,23 +88,23 @@ static bool wants_number(const struct bpf_insn *in, bool after)
 
 static void wants_find(struct emitter *e)
 {
-	for (uint32_t i = e->program->bf_len; i-- > 0;) {
-		uint32_t next[2];
-		unsigned int ways = insn_next(e->program, i, next);
+	for (uint32_t i = e->program->count; i-- > 0;) {
+		const struct insn *in = &e->program->insns[i];
+		unsigned int ways = insn_ways(in);
 		bool after = false;
 
 		while (ways-- > 0)
-			after = after || e->facts[next[ways]].wants_number;
-		e->facts[i].wants_number = wants_number(&e->program->bf_insns[i], after);
+			after = after || e->facts[in->next[ways]].wants_number;
+		e->facts[i].wants_number = wants_number(in, after);
 	}
 }
 
 /* What a load leaves in A: where it is only compared with constants, or masked, its raw bytes. */
 static uint8_t raw_after(const struct emitter *e, uint32_t at)
 {
-	uint32_t bytes = load_bytes(BPF_SIZE(e->program->bf_insns[at].code));
+	uint32_t bytes = load_bytes(BPF_SIZE(e->program->insns[at].code));
 
-	if (!is_packet_load(&e->program->bf_insns[at]) || e->facts[at + 1].wants_number)
+	if (!is_packet_load(&e->program->insns[at]) || e->facts[at + 1].wants_number)
 		return 0;
 	return bytes == 1 ? 0 : (uint8_t)bytes;
 }
@@ -112,7 +112,7 @@ static uint8_t raw_after(const struct emitter *e, uint32_t at)
 /* What holds behind the instruction at at. */
 static struct fact fact_after(const struct emitter *e, uint32_t at)
 {
-	const struct bpf_insn *in = &e->program->bf_insns[at];
+	const struct insn *in = &e->program->insns[at];
 	struct fact f = e->facts[at];
 
 	if (is_packet_load(in)) {
@@ -147,37 +147,37 @@ static void fact_join(struct fact *to, struct fact f)
 /* Returns 0, or -EAGAIN where bytes of two orders meet the same constant. */
 static int facts_find(struct emitter *e)
 {
-	for (uint32_t i = 0; i <= e->program->bf_len; i++) {
+	for (uint32_t i = 0; i <= e->program->count; i++) {
 		e->facts[i].length_min = UINT32_MAX;
 		e->facts[i].x_small = true;
 		e->facts[i].a_raw = RAW_UNKNOWN;
 	}
 	e->facts[0].length_min = FLAT_LENGTH_MIN;
 	e->facts[0].a_raw = 0;
-	for (uint32_t i = 0; i < e->program->bf_len; i++) {
-		uint32_t next[2];
-		unsigned int ways = e->reachable[i] ? insn_next(e->program, i, next) : 0;
-		unsigned int class = BPF_CLASS(e->program->bf_insns[i].code);
+	for (uint32_t i = 0; i < e->program->count; i++) {
+		const struct insn *in = &e->program->insns[i];
+		unsigned int ways = e->reachable[i] ? insn_ways(in) : 0;
+		unsigned int class = BPF_CLASS(in->code);
 
 		if (e->facts[i].a_raw == RAW_MIXED && (class == BPF_ALU || class == BPF_JMP))
 			return -EAGAIN;
 		while (ways-- > 0)
-			fact_join(&e->facts[next[ways]], fact_after(e, i));
+			fact_join(&e->facts[in->next[ways]], fact_after(e, i));
 	}
 	return 0;
 }
 
 static bool is_long(const struct emitter *e)
 {
-	return e->program->bf_len > LONG_MIN_INSNS;
+	return e->program->count > LONG_MIN_INSNS;
 }
 
 static int flat_begin(struct emitter *e)
 {
-	uint32_t length = e->program->bf_len;
+	uint32_t length = e->program->count;
 
 	for (uint32_t i = 0; i < length; i++)
-		if (e->reachable[i] && !fits(e, &e->program->bf_insns[i]))
+		if (e->reachable[i] && !fits(e, &e->program->insns[i]))
 			return -ENOTSUP;
 	e->facts = calloc((size_t)length + 1, sizeof(*e->facts));
 	if (e->facts == NULL)
@@ -217,13 +217,13 @@ static void emit_fetch(
 
 static void flat_load_absolute(struct emitter *e, unsigned int size, uint32_t k)
 {
-	emit_check(e, end_of(e, &e->program->bf_insns[e->at]));
+	emit_check(e, end_of(e, &e->program->insns[e->at]));
 	emit_fetch(e, size, REG_A, REG_PACKET, k);
 }
 
 static void flat_load_indirect(struct emitter *e, unsigned int size, uint32_t k)
 {
-	uint32_t end = end_of(e, &e->program->bf_insns[e->at]);
+	uint32_t end = end_of(e, &e->program->insns[e->at]);
 	unsigned int x = REG_X;
 
 	emit_check(e, end);
@@ -243,7 +243,7 @@ static void flat_load_indirect(struct emitter *e, unsigned int size, uint32_t k)
 
 static void flat_load_header_length(struct emitter *e, uint32_t k)
 {
-	emit_check(e, end_of(e, &e->program->bf_insns[e->at]));
+	emit_check(e, end_of(e, &e->program->insns[e->at]));
 	emit_fetch(e, BPF_B, REG_X, REG_PACKET, k);
 	/* In 64 bits, though 32 would do: of an "and" in 32 the verifier gets the bounds wrong. */
 	emit(e, EBPF_ALU64 | BPF_AND | BPF_K, REG_X, 0, 0xf);

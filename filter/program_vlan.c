@@ -48,7 +48,7 @@ bool program_names_vlan(const struct bpf_program *program, uint32_t type_off)
 		const struct bpf_insn *in = &program->bf_insns[i];
 		enum holds a = holds_after(in, states[i], type_off);
 		uint32_t next[2];
-		unsigned int ways = insn_next(program, i, next);
+		unsigned int ways = classic_next(program, i, next);
 
 		found = a == HOLDS_TYPE && in->code == (BPF_JMP | BPF_JEQ | BPF_K) &&
 			is_vlan_type(in->k);

@@ -3,8 +3,9 @@
  * Filter and cut: which packets a recording keeps, and how much of each.
  *
  * A filter is a tcpdump expression, compiled by libpcap and run as native code
- * where DPDK's JIT has the CPU, else interpreted by libpcap. A cut is a number of
- * bytes, or the end of the last header that is understood plus some.
+ * where DPDK's JIT has the CPU and its verifier can bear the program, else interpreted
+ * by libpcap. A cut is a number of bytes, or the end of the last header that is
+ * understood plus some.
  *
  * Tags     an expression that does not speak of VLANs itself means the packet
  *          without its outer one or two tags (802.1Q, 802.1ad, 0x9100): "not port

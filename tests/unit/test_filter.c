@@ -435,13 +435,20 @@ static void tear_down(void)
 
 /* -- The other implementation -- */
 
-static void reference_compile(const char *expression, int linktype, struct bpf_program *ret)
+static void reference_compile_how(
+	const char *expression, int linktype, unsigned int how, struct bpf_program *ret)
 {
+	int optimize = (how & FILTER_AS_LONG) == 0;
 	pcap_t *pcap = pcap_open_dead(linktype, 262144);
 
-	ck_assert_msg(pcap_compile(pcap, ret, expression, 1, PCAP_NETMASK_UNKNOWN) == 0, "%s: %s",
-		expression, pcap_geterr(pcap));
+	ck_assert_msg(pcap_compile(pcap, ret, expression, optimize, PCAP_NETMASK_UNKNOWN) == 0,
+		"%s: %s", expression, pcap_geterr(pcap));
 	pcap_close(pcap);
+}
+
+static void reference_compile(const char *expression, int linktype, struct bpf_program *ret)
+{
+	reference_compile_how(expression, linktype, 0, ret);
 }
 
 static bool is_tag_type(const uint8_t *p)
@@ -537,7 +544,7 @@ static void compare_all(unsigned int how)
 		struct filter *f = compile(expressions[i], DLT_EN10MB, how);
 		struct bpf_program program;
 
-		reference_compile(expressions[i], DLT_EN10MB, &program);
+		reference_compile_how(expressions[i], DLT_EN10MB, how, &program);
 		assert_same(expressions[i], f, &program, literal ? 0 : 12);
 		pcap_freecode(&program);
 		filter_free(f);
@@ -635,6 +642,12 @@ END_TEST
 START_TEST(tagged_packet_is_kept_as_the_packet_without_its_tags)
 {
 	compare_all(0);
+}
+END_TEST
+
+START_TEST(what_libpcap_did_not_optimize_keeps_the_same)
+{
+	compare_all(FILTER_AS_LONG | FILTER_LITERAL);
 }
 END_TEST
 
@@ -1047,6 +1060,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, native_code_keeps_what_libpcap_keeps);
 	tcase_add_test(tc, interpreter_keeps_what_libpcap_keeps);
 	tcase_add_test(tc, tagged_packet_is_kept_as_the_packet_without_its_tags);
+	tcase_add_test(tc, what_libpcap_did_not_optimize_keeps_the_same);
 	tcase_add_test(tc, interpreter_looks_behind_tags_too);
 	tcase_add_test(tc, expression_of_many_hosts_keeps_what_libpcap_keeps);
 	tcase_add_test(tc, expression_too_long_for_native_code_is_interpreted);
