@@ -14,7 +14,7 @@
  *   | packet, mbuf NULL | bytes | bytes | packet, mbuf | packet, mbuf NULL | bytes ...
  *
  * Publishing  whole packets only: a consumer never sees a packet without its bytes.
- * Ownership   a slot owns one reference of its mbuf, from packet_ring_publish() on;
+ * Ownership   a slot owns one reference of its mbuf, from packet_ring_fill() on;
  *             the writer drops it once it has packed the bytes.
  * Order       within a ring times never decrease. seen_until_ns orders rings among
  *             each other: no packet older than it will come on this ring any more.
