@@ -27,7 +27,7 @@
 #include <rte_common.h>
 #include <rte_errno.h>
 
-#include "rules.h"
+#include "wirespool/rules.h"
 
 enum {
 	CLASSES = 256,

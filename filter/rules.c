@@ -1,4 +1,4 @@
-#include "rules.h"
+#include "wirespool/rules.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
