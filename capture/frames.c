@@ -249,7 +249,7 @@ struct frames *frames_new(const struct frames_options *o, unsigned int queue, un
 	}
 	if (make_flows(f, o, queue, queues) < 0)
 		goto free_frames;
-	if (o->fragment_percent != 0 && fragments_make(f, o->fragment_percent, o->seed) < 0)
+	if (o->fragment_percent != 0 && frames_fragments_make(f, o->fragment_percent, o->seed) < 0)
 		goto free_frames;
 	return f;
 free_frames:
@@ -265,7 +265,7 @@ void frames_free(struct frames *f)
 		free(f->sizes[k]);
 	if (f->plain_sizes != NULL)
 		free(f->plain_sizes - 1);
-	fragments_free(f);
+	frames_fragments_free(f);
 	free(f->wire_after);
 	free(f->pattern);
 	free(f->body);

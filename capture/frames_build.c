@@ -109,7 +109,7 @@ static HOT void build(struct frames *f, struct rte_mbuf *const pkts[], unsigned 
 void frames_build(struct frames *f, uint64_t first, struct rte_mbuf *const pkts[], unsigned int n)
 {
 	if (unlikely(f->fragments != NULL)) {
-		fragments_build(f, first, pkts, n);
+		frames_fragments_build(f, first, pkts, n);
 		return;
 	}
 	if (unlikely(first != f->next.frame)) {

@@ -39,7 +39,7 @@ static void choose_counts(uint8_t counts[PERIOD], uint32_t percent, uint64_t see
 	}
 }
 
-int fragments_make(struct frames *f, uint32_t percent, uint64_t seed)
+int frames_fragments_make(struct frames *f, uint32_t percent, uint64_t seed)
 {
 	uint8_t counts[PERIOD];
 
@@ -57,7 +57,7 @@ int fragments_make(struct frames *f, uint32_t percent, uint64_t seed)
 	return 0;
 }
 
-void fragments_free(struct frames *f)
+void frames_fragments_free(struct frames *f)
 {
 	free(f->fragments);
 	free(f->body_sums);
@@ -174,7 +174,7 @@ static void seek(struct frames *f, uint64_t first)
 	f->next.at = (uint32_t)(first % f->pattern_len);
 }
 
-void fragments_build(
+void frames_fragments_build(
 	struct frames *f, uint64_t first, struct rte_mbuf *const pkts[], unsigned int n)
 {
 	struct round r;

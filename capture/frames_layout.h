@@ -192,9 +192,9 @@ void template_write(struct frames *f, uint32_t index, uint32_t flow, unsigned in
 	const struct frames_options *o);
 
 /* frames_fragment.c. Returns 0, or -1: no memory. */
-int fragments_make(struct frames *f, uint32_t percent, uint64_t seed);
-void fragments_free(struct frames *f);
+int frames_fragments_make(struct frames *f, uint32_t percent, uint64_t seed);
+void frames_fragments_free(struct frames *f);
 
 /* frames_build() for frames with fragments among them. */
-void fragments_build(
+void frames_fragments_build(
 	struct frames *f, uint64_t first, struct rte_mbuf *const pkts[], unsigned int n);

@@ -72,10 +72,17 @@ struct rx_entry {
 	uint64_t end_ns;
 	const struct filter *filter; /* NULL: keeps all */
 	struct packet_ring *ring;
+	uint64_t switch_ns; /* from here on next_filter and next_cut; UINT64_MAX: never */
 	struct cut cut;
 	int linktype;
-	bool whole; /* the cut keeps all */
-};
+	uint16_t queue; /* of the port */
+	bool whole;     /* neither cut takes anything away */
+
+	/* Not looked at for most bursts */
+	struct filter_tables *tables __rte_cache_aligned;
+	const struct filter *next_filter;
+	struct cut next_cut;
+} __rte_cache_aligned;
 
 struct rx_list {
 	unsigned int count;

@@ -91,17 +91,69 @@ static inline uint64_t match_window(const struct rx_entry *e, const struct burst
 	return mask;
 }
 
-static inline uint64_t match(const struct rx_entry *e, const struct burst *b, unsigned int n)
+/* One filter's verdict on those packets of a burst that are wanted from it. */
+static inline void judge(const struct rx_entry *e, const struct filter *f, const struct burst *b,
+	unsigned int n, uint64_t wanted, struct verdict *ret)
+{
+	const struct filter_burst fb = {
+		.pkts = b->pkts,
+		.time_ns = b->time_ns,
+		.wire_len = b->own_lengths ? b->wire_len : NULL,
+		.count = n,
+		.queue = e->queue,
+	};
+
+	if (f != NULL) {
+		filter_judge(f, e->tables, &fb, wanted, ret);
+	} else {
+		ret->kept = wanted;
+		ret->cutoff = ret->recut = 0;
+	}
+}
+
+/* The filter is exchanged within this burst: those before, and those from then on. */
+static __rte_noinline void judge_both(const struct rx_entry *e, const struct burst *b,
+	unsigned int n, uint64_t wanted, uint64_t late, struct verdict *ret)
+{
+	struct verdict next;
+
+	next.reasons = NULL;
+	judge(e, e->filter, b, n, wanted & ~late, ret);
+	judge(e, e->next_filter, b, n, wanted & late, &next);
+	for (uint64_t rest = next.recut; rest != 0; rest &= rest - 1)
+		ret->most[__builtin_ctzll(rest)] = next.most[__builtin_ctzll(rest)];
+	ret->kept |= next.kept;
+	ret->cutoff |= next.cutoff;
+	ret->recut |= next.recut;
+}
+
+/* Which packets come too late for the filter and the cut that were there first. */
+static inline uint64_t match_late(const struct rx_entry *e, const struct burst *b, unsigned int n)
+{
+	uint64_t mask = 0;
+
+	if (likely(b->time_ns[n - 1] < e->switch_ns))
+		return 0;
+	for (unsigned int i = 0; i < n; i++)
+		if (b->time_ns[i] >= e->switch_ns)
+			mask |= 1ULL << i;
+	return mask;
+}
+
+static inline void match(const struct rx_entry *e, const struct burst *b, unsigned int n,
+	uint64_t late, struct verdict *ret)
 {
 	uint64_t in_window = match_window(e, b, n);
-	uint64_t kept = in_window;
 
-	if (e->filter != NULL)
-		kept &= filter_match(e->filter, b->pkts, n);
+	ret->reasons = NULL;
+	if (unlikely(late != 0))
+		judge_both(e, b, n, in_window, late, ret);
+	else
+		judge(e, e->filter, b, n, in_window, ret);
 	counter_add(&e->ring->in.received_pkts, n);
 	counter_add(&e->ring->in.outside_window_pkts, n - bits(in_window));
-	counter_add(&e->ring->in.filtered_pkts, bits(in_window ^ kept));
-	return kept;
+	counter_add(&e->ring->in.cutoff_pkts, bits(ret->cutoff));
+	counter_add(&e->ring->in.filtered_pkts, bits(in_window ^ ret->kept ^ ret->cutoff));
 }
 
 enum { READ_PAST = 32 }; /* a copy in whole slots may read so far behind a packet */
@@ -168,19 +220,22 @@ static inline void look_at(
 }
 
 /* How much of each kept packet the rule stores. */
-static inline void measure(
-	struct share *s, const struct rx_entry *e, const struct burst *b, const struct look *l)
+static inline void measure(struct share *s, const struct rx_entry *e, const struct burst *b,
+	const struct look *l, uint64_t late, const struct verdict *v)
 {
+	s->kept = v->kept;
 	s->by_ref = s->kept & l->long_pkts;
 	s->cap_len = l->len;
-	if (likely(e->whole))
+	if (likely(e->whole && v->recut == 0))
 		return;
 	for (uint64_t rest = s->kept; rest != 0; rest &= rest - 1) {
 		unsigned int i = (unsigned int)__builtin_ctzll(rest);
 		const struct rte_mbuf *m = b->pkts[i];
 
-		s->cut_len[i] = cut_length(&e->cut, e->linktype,
-			rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, l->len[i]);
+		s->cut_len[i] = cut_length((late >> i & 1) != 0 ? &e->next_cut : &e->cut,
+			e->linktype, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, l->len[i]);
+		if ((v->recut >> i & 1) != 0)
+			s->cut_len[i] = RTE_MIN(s->cut_len[i], v->most[i]);
 		/* Also where only what is wanted lies in one piece. */
 		if (s->cut_len[i] <= PACKET_COPY_MAX && s->cut_len[i] <= m->data_len &&
 			(uint32_t)m->data_off + s->cut_len[i] + READ_PAST <= m->buf_len)
@@ -318,12 +373,16 @@ static void distribute(
 {
 	struct share shares[RX_RULES_MAX];
 	struct look look;
+	struct verdict v;
 	uint64_t referred;
 
 	look_at(&look, b, n, q->pool);
 	for (unsigned int r = 0; r < list->count; r++) {
-		shares[r].kept = match(&list->entries[r], b, n);
-		measure(&shares[r], &list->entries[r], b, &look);
+		const struct rx_entry *e = &list->entries[r];
+		uint64_t late = match_late(e, b, n);
+
+		match(e, b, n, late, &v);
+		measure(&shares[r], e, b, &look, late, &v);
 	}
 	referred = take_references(b, shares, list->count);
 	for (unsigned int r = 0; r < list->count; r++)

@@ -32,15 +32,16 @@ static int filter_check(const char *filter, bool any_linktype, struct errbuf *er
 {
 	/* libpcap refuses nothing as impossible on Wi-Fi: ask only for what makes sense there alone. */
 	bool wifi = strstr(filter, "wlan") != NULL || strstr(filter, "type ") != NULL;
+	const struct filter_options o = {.expression = filter};
 	struct filter *f;
-	int r = filter_compile(filter, ETHERNET, &f, err);
+	int r = filter_new(&o, ETHERNET, -1, &f, err);
 
 	/* The port compiles it again with the link type that it turns out to have. */
 	for (size_t i = 0; r == -EINVAL && any_linktype &&
 			   i < sizeof(OTHER_LINKTYPES) / sizeof(OTHER_LINKTYPES[0]);
 		i++)
 		if ((OTHER_LINKTYPES[i] != RADIOTAP || wifi) &&
-			filter_compile(filter, OTHER_LINKTYPES[i], &f, NULL) == 0)
+			filter_new(&o, OTHER_LINKTYPES[i], -1, &f, NULL) == 0)
 			r = 0;
 	if (r == 0)
 		filter_free(f);

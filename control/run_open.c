@@ -296,7 +296,8 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 
 	e = take_ports(rs, recording, w, infos, err);
 	if (e == 0)
-		e = filter_compile(recording->filter, infos[0].linktype, &w->filter, err);
+		e = filter_new(&(struct filter_options){.expression = recording->filter},
+			infos[0].linktype, -1, &w->filter, err);
 	if (e == 0)
 		e = take_stripes(recording, w, err);
 	if (e == 0)

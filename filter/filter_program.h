@@ -24,9 +24,6 @@
 
 #include <rte_mbuf.h>
 
-#include "wirespool/errbuf.h"
-#include "wirespool/filter.h"
-
 struct bpf_program;
 struct ebpf_insn;
 
@@ -123,18 +120,5 @@ int program_convert(const struct code *program, struct view view, bool flat,
  */
 bool program_names_vlan(const struct bpf_program *program, uint32_t type_off);
 
-enum { OPTIMIZED_MAX = 6000 }; /* instructions, before libpcap's optimizer */
-
-enum filter_how {
-	FILTER_LITERAL = 1,   /* tcpdump's meaning: tags are not looked behind */
-	FILTER_INTERPRET = 2, /* no native code: libpcap's own interpreter */
-	FILTER_NOT_FLAT = 4,  /* no native code of its own for packets at home */
-	FILTER_AS_LONG = 8,   /* without libpcap's optimizer, as if it were too long for it */
-};
-
-/* filter_compile() with a choice, for tests and the benchmark. */
-int filter_compile_how(const char *expression, int linktype, unsigned int how,
-	struct filter **ret_filter, struct errbuf *err);
-
-/* For how many numbers of tags (0, 1, 2) there is code of its own for packets at home. */
-unsigned int filter_flat_views(const struct filter *f);
+/* The same of the types of MPLS and PPPoE sessions: "mpls", "pppoes". */
+bool program_names_labels(const struct bpf_program *program, uint32_t type_off);

@@ -16,33 +16,17 @@ enum {
 		40, /* behind tags and labels, IP's header is less than so far from its place */
 };
 
-/* The numbers of what may be between IPv6's header and the transport header. */
-static bool is_extension(uint32_t number)
-{
-	static const uint8_t numbers[] = {0, 43, FRAGMENT_HEADER, 51, 60, 135, 139, 140};
-
-	return number <= UINT8_MAX && memchr(numbers, (int)number, sizeof(numbers)) != NULL;
-}
-
-/* Where a link type has IP's header, and the 16 bits of the type that says so. */
-struct link {
-	int linktype;
-	uint32_t ip_off;
-	uint32_t type_off;
-	bool has_type;
-};
-
-static const struct link *link_find(int linktype)
+const struct link *link_find(int linktype)
 {
 	static const struct link links[] = {
 		{DLT_EN10MB, 14, 12, true},
 		{DLT_LINUX_SLL, 16, 14, true},
 		{DLT_LINUX_SLL2, 20, 0, true},
-		{DLT_RAW, .ip_off = 0},
-		{DLT_IPV4, .ip_off = 0},
-		{DLT_IPV6, .ip_off = 0},
-		{DLT_NULL, .ip_off = 4},
-		{DLT_LOOP, .ip_off = 4},
+		{DLT_RAW, .header_len = 0},
+		{DLT_IPV4, .header_len = 0},
+		{DLT_IPV6, .header_len = 0},
+		{DLT_NULL, .header_len = 4},
+		{DLT_LOOP, .header_len = 4},
 	};
 
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
@@ -145,7 +129,7 @@ bool program_names_fragments(
 
 	if (link == NULL)
 		return true;
-	n.ip_off = link->ip_off;
+	n.ip_off = link->header_len;
 	if (names_in(&n, link))
 		return true;
 	n.tagged = true;

@@ -18,6 +18,27 @@
 
 struct bpf_program;
 
+/* A link type: how long its header is, and where in it the 16 bits of the type are. */
+struct link {
+	int linktype;
+	uint32_t header_len;
+	uint32_t type_off;
+	bool has_type;
+};
+
+/* NULL: not understood. */
+const struct link *link_find(int linktype);
+
+/* The numbers of what may be between IPv6's header and the transport header. */
+static inline bool is_extension(uint32_t number)
+{
+	static const uint64_t words[4] = {
+		1ULL << 0 | 1ULL << 43 | 1ULL << 44 | 1ULL << 51 | 1ULL << 60, /* 44: fragment */
+		0, 1ULL << (135 - 128) | 1ULL << (139 - 128) | 1ULL << (140 - 128), 0};
+
+	return number <= UINT8_MAX && (words[number / 64] >> number % 64 & 1) != 0;
+}
+
 /*
  * A packet as a program is to see it: front, then rest. What is not known of it has any value, and
  * of an unknown rest there is as much as the program asks for.

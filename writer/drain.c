@@ -475,6 +475,7 @@ void run_interface_counts(
 		/* What is a part of received is read before it, so that it is never more. */
 		left_out = counter_get(&g->in.outside_window_pkts) +
 			   counter_get(&g->in.filtered_pkts) +
+			   counter_get(&g->in.cutoff_pkts) +
 			   counter_get(&g->out.outside_window_pkts);
 		received = counter_get(&g->in.received_pkts);
 		if (g->nic_lost != NULL)
@@ -497,6 +498,7 @@ void run_rings_ledger(const struct run *r, struct run_ledger *ret)
 		ret->outside_window_pkts += counter_get(&g->in.outside_window_pkts) +
 					    counter_get(&g->out.outside_window_pkts);
 		ret->filtered_pkts += counter_get(&g->in.filtered_pkts);
+		ret->cutoff_pkts += counter_get(&g->in.cutoff_pkts);
 		ret->lost_ring_pkts += counter_get(&g->in.lost_ring_pkts);
 		ret->lost_memory_pkts += counter_get(&g->out.lost_memory_pkts);
 		ret->received_pkts += counter_get(&g->in.received_pkts);

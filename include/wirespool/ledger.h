@@ -3,7 +3,7 @@
  * Ledger: the account of every packet. It balances at any time and at the end:
  *
  *   port   offered  = received + nic_missed + nic_no_mbuf + nic_error
- *   run    received = outside_window + filtered + written
+ *   run    received = outside_window + filtered + cutoff + written
  *                     + lost_ring + lost_memory + lost_disk + in_ram
  *
  * in_ram is what lies between ring and disk at this instant; 0 at the end.
@@ -24,6 +24,7 @@ struct run_ledger {
 	uint64_t received_pkts; /* came in on the run's ports while the run was in the rx plan */
 	uint64_t outside_window_pkts; /* before its start, after its end or over its limit */
 	uint64_t filtered_pkts;       /* not wanted by its filter */
+	uint64_t cutoff_pkts;         /* wanted, but behind their flow's cutoff, and not stored */
 	uint64_t written_pkts;        /* their bytes are on the disk */
 	uint64_t written_bytes;       /* captured bytes of those, without pcapng's own */
 	uint64_t wire_bytes;          /* original bytes of those */
@@ -39,8 +40,8 @@ static inline uint64_t run_ledger_lost(const struct run_ledger *l)
 
 static inline uint64_t run_ledger_in_ram(const struct run_ledger *l)
 {
-	uint64_t settled =
-		l->outside_window_pkts + l->filtered_pkts + l->written_pkts + run_ledger_lost(l);
+	uint64_t settled = l->outside_window_pkts + l->filtered_pkts + l->cutoff_pkts +
+			   l->written_pkts + run_ledger_lost(l);
 
 	return l->received_pkts > settled ? l->received_pkts - settled : 0;
 }

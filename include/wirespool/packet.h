@@ -64,6 +64,7 @@ struct packet_ring_in {
 	counter received_pkts;
 	counter outside_window_pkts;
 	counter filtered_pkts;
+	counter cutoff_pkts;
 	counter lost_ring_pkts;
 	uint64_t filled;     /* slots so far, published or not */
 	uint64_t taken_seen; /* as taken was when it was looked at last */

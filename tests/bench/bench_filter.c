@@ -8,7 +8,7 @@
  *   general      native code for any packet
  *   interpreter  libpcap's
  * Instructions, without those of this program:
- *   valgrind --tool=callgrind --toggle-collect=filter_match bench_filter "tcp" "flat, 0" 1
+ *   valgrind --tool=callgrind --toggle-collect=expression_match bench_filter "tcp" "flat, 0" 1
  */
 
 #include <stdio.h>
@@ -20,8 +20,8 @@
 
 #include <rte_mbuf.h>
 
+#include "filter/expression.h"
 #include "filter/filter_program.h"
-#include "wirespool/filter.h"
 
 enum {
 	PACKETS = 4096,
@@ -104,16 +104,16 @@ static void packets_draw(void)
 	}
 }
 
-static double round_ns(const struct filter *f, uint64_t *kept)
+static double round_ns(const struct expression *f, uint64_t *kept)
 {
 	double start = now_ns();
 
-	for (unsigned int i = 0; i < PACKETS; i += FILTER_BURST)
-		*kept += (uint64_t)__builtin_popcountll(filter_match(f, &pkts[i], FILTER_BURST));
+	for (unsigned int i = 0; i < PACKETS; i += EXPRESSION_BURST)
+		*kept += (uint64_t)__builtin_popcountll(expression_match(f, &pkts[i], EXPRESSION_BURST));
 	return now_ns() - start;
 }
 
-static double median_run(const struct filter *f, double runs[], uint64_t *ret_kept)
+static double median_run(const struct expression *f, double runs[], uint64_t *ret_kept)
 {
 	*ret_kept = 0;
 	for (unsigned int run = 0; run < run_count; run++) {
@@ -133,21 +133,21 @@ static void measure(
 	const char *expression, unsigned int how, unsigned int tags, bool mixed, const char *wanted)
 {
 	static double runs[RUNS_MAX];
-	struct filter *f;
+	struct expression *f;
 	struct errbuf err;
 	char name[64];
 	uint64_t kept;
 	double ns;
 
-	if (filter_compile_how(expression, DLT_EN10MB, how, &f, &err) < 0) {
+	if (expression_compile(expression, DLT_EN10MB, how, &f, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		exit(EXIT_FAILURE);
 	}
 	(void)snprintf(name, sizeof(name), "%s, %u tags, %s%s",
-		filter_flat_views(f) != 0              ? "flat"
-		: strcmp(filter_engine(f), "jit") == 0 ? "general"
-						       : filter_engine(f),
-		tags, mixed ? "mixed" : "alike", (how & FILTER_LITERAL) != 0 ? ", literal" : "");
+		expression_flat_views(f) != 0              ? "flat"
+		: strcmp(expression_engine(f), "jit") == 0 ? "general"
+						       : expression_engine(f),
+		tags, mixed ? "mixed" : "alike", (how & EXPRESSION_LITERAL) != 0 ? ", literal" : "");
 	if (strstr(name, wanted) != NULL) {
 		packets_make(tags, mixed);
 		ns = median_run(f, runs, &kept);
@@ -155,12 +155,12 @@ static void measure(
 			runs[0], runs[run_count - 1],
 			100.0 * (double)kept / ((double)run_count * ROUNDS * PACKETS));
 	}
-	filter_free(f);
+	expression_free(f);
 }
 
 int main(int argc, char **argv)
 {
-	static const unsigned int hows[] = {0, FILTER_NOT_FLAT, FILTER_INTERPRET};
+	static const unsigned int hows[] = {0, EXPRESSION_NOT_FLAT, EXPRESSION_INTERPRET};
 	const char *expression = argc > 1 ? argv[1] : "udp port 53 or net 10.1.0.0/16";
 	const char *wanted = argc > 2 ? argv[2] : "";
 
@@ -177,8 +177,8 @@ int main(int argc, char **argv)
 		for (unsigned int tags = 0; tags <= 2; tags++)
 			for (size_t h = 0; h < sizeof(hows) / sizeof(hows[0]); h++)
 				measure(expression, hows[h], tags, mixed, wanted);
-	measure(expression, FILTER_LITERAL, 0, false, wanted);
-	measure(expression, FILTER_LITERAL, 0, true, wanted);
+	measure(expression, EXPRESSION_LITERAL, 0, false, wanted);
+	measure(expression, EXPRESSION_LITERAL, 0, true, wanted);
 	free(rooms);
 	return EXIT_SUCCESS;
 }

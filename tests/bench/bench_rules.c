@@ -25,7 +25,7 @@
 
 #include "filter/flow_key.h"
 #include "filter/rule_table.h"
-#include "filter/rules.h"
+#include "wirespool/rules.h"
 
 enum { FLOWS = 1024, PACKETS = 4096, ROUNDS = 16, RUNS = 21, RUNS_MAX = 10001, RULE_BYTES = 200 };
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "filter/rules.h"
+#include "wirespool/rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,8 +12,8 @@
 
 #include <rte_mbuf.h>
 
+#include "filter/expression.h"
 #include "filter/filter_program.h"
-#include "wirespool/filter.h"
 
 /*
  * Packets lie between pages that no one may touch, every other one at the end of its room and
@@ -43,7 +43,8 @@ static struct made *packets;
 static unsigned int packet_count;
 static char *expressions[EXPRESSIONS_MAX];
 static unsigned int expression_count;
-static uint8_t *rooms; /* FILTER_BURST * SEGMENTS pages, a closed one before, between and behind */
+static uint8_t
+	*rooms; /* EXPRESSION_BURST * SEGMENTS pages, a closed one before, between and behind */
 
 static uint8_t *room_of(unsigned int index)
 {
@@ -52,7 +53,7 @@ static uint8_t *room_of(unsigned int index)
 
 static void rooms_open(void)
 {
-	size_t count = FILTER_BURST * SEGMENTS;
+	size_t count = EXPRESSION_BURST * SEGMENTS;
 
 	rooms = mmap(NULL, PAGE * (2 * count + 1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(rooms, MAP_FAILED);
@@ -64,7 +65,7 @@ static void rooms_open(void)
 static struct rte_mbuf *segment_make(
 	unsigned int slot, unsigned int segment, const uint8_t *data, uint32_t len)
 {
-	static struct rte_mbuf mbufs[FILTER_BURST * SEGMENTS];
+	static struct rte_mbuf mbufs[EXPRESSION_BURST * SEGMENTS];
 	unsigned int index = slot * SEGMENTS + segment;
 	struct rte_mbuf *m = &mbufs[index];
 
@@ -430,7 +431,7 @@ static void tear_down(void)
 		free(expressions[--expression_count]);
 	free(packets);
 	packet_count = 0;
-	(void)munmap(rooms, PAGE * (2 * (size_t)FILTER_BURST * SEGMENTS + 1));
+	(void)munmap(rooms, PAGE * (2 * (size_t)EXPRESSION_BURST * SEGMENTS + 1));
 }
 
 /* -- The other implementation -- */
@@ -438,7 +439,7 @@ static void tear_down(void)
 static void reference_compile_how(
 	const char *expression, int linktype, unsigned int how, struct bpf_program *ret)
 {
-	int optimize = (how & FILTER_AS_LONG) == 0;
+	int optimize = (how & EXPRESSION_AS_LONG) == 0;
 	pcap_t *pcap = pcap_open_dead(linktype, 262144);
 
 	ck_assert_msg(pcap_compile(pcap, ret, expression, optimize, PCAP_NETMASK_UNKNOWN) == 0,
@@ -481,35 +482,35 @@ static bool reference_match(
 	return bpf_filter(program->bf_insns, tags_off == 0 ? p->data : data, p->len, len) != 0;
 }
 
-static struct filter *compile(const char *expression, int linktype, unsigned int how)
+static struct expression *compile(const char *expression, int linktype, unsigned int how)
 {
-	struct filter *f = NULL;
+	struct expression *f = NULL;
 	struct errbuf err = {""};
-	int r = filter_compile_how(expression, linktype, how, &f, &err);
+	int r = expression_compile(expression, linktype, how, &f, &err);
 
 	ck_assert_msg(r == 0, "%s: %s", expression, err.text);
 	return f;
 }
 
 static void assert_same_burst(enum place place, unsigned int first, const char *expression,
-	const struct filter *f, const uint8_t *expected)
+	const struct expression *f, const uint8_t *expected)
 {
-	unsigned int count = RTE_MIN(packet_count - first, (unsigned int)FILTER_BURST);
-	struct rte_mbuf *burst[FILTER_BURST] = {NULL};
+	unsigned int count = RTE_MIN(packet_count - first, (unsigned int)EXPRESSION_BURST);
+	struct rte_mbuf *burst[EXPRESSION_BURST] = {NULL};
 	uint64_t kept;
 
 	for (unsigned int i = 0; i < count; i++)
 		burst[i] = packet_make_at(place, i, &packets[first + i]);
-	kept = filter_match(f, burst, count);
+	kept = expression_match(f, burst, count);
 	for (unsigned int i = 0; i < count; i++)
 		ck_assert_msg(
 			expected[first + i] == UNKNOWN || (kept >> i & 1) == expected[first + i],
 			"'%s' by %s: packet %u of %u bytes, place %d: %d, libpcap says %d",
-			expression, filter_engine(f), first + i, packets[first + i].len, (int)place,
-			(int)(kept >> i & 1), expected[first + i]);
+			expression, expression_engine(f), first + i, packets[first + i].len,
+			(int)place, (int)(kept >> i & 1), expected[first + i]);
 }
 
-static void assert_same(const char *expression, const struct filter *f,
+static void assert_same(const char *expression, const struct expression *f,
 	const struct bpf_program *program, uint32_t tags_off)
 {
 	/* libpcap itself may never come back from an authentication header. */
@@ -520,14 +521,15 @@ static void assert_same(const char *expression, const struct filter *f,
 		expected[i] = chain && memchr(packets[i].data, 51, packets[i].len) != NULL
 				      ? UNKNOWN
 				      : reference_match(program, &packets[i], tags_off);
-	for (unsigned int first = 0; first < packet_count; first += FILTER_BURST) {
-		if (first % (3 * FILTER_BURST) == 0)
+	for (unsigned int first = 0; first < packet_count; first += EXPRESSION_BURST) {
+		if (first % (3 * EXPRESSION_BURST) == 0)
 			assert_same_burst(PLACE_ALONE, first, expression, f, expected);
 		assert_same_burst(PLACE_HOME, first, expression, f, expected);
 		assert_same_burst(PLACE_HOME_END, first, expression, f, expected);
 	}
 	for (enum place place = PLACE_SHIFTED_1; place < PLACES; place++)
-		for (unsigned int first = place; first < packet_count; first += 7 * FILTER_BURST)
+		for (unsigned int first = place; first < packet_count;
+			first += 7 * EXPRESSION_BURST)
 			assert_same_burst(place, first, expression, f, expected);
 }
 
@@ -540,14 +542,14 @@ static bool says_vlan(const char *expression)
 static void compare_all(unsigned int how)
 {
 	for (unsigned int i = 0; i < expression_count; i++) {
-		bool literal = (how & FILTER_LITERAL) != 0 || says_vlan(expressions[i]);
-		struct filter *f = compile(expressions[i], DLT_EN10MB, how);
+		bool literal = (how & EXPRESSION_LITERAL) != 0 || says_vlan(expressions[i]);
+		struct expression *f = compile(expressions[i], DLT_EN10MB, how);
 		struct bpf_program program;
 
 		reference_compile_how(expressions[i], DLT_EN10MB, how, &program);
 		assert_same(expressions[i], f, &program, literal ? 0 : 12);
 		pcap_freecode(&program);
-		filter_free(f);
+		expression_free(f);
 	}
 }
 
@@ -557,19 +559,19 @@ static const uint8_t syn[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0,       /*
 
 static bool keeps(const char *expression, unsigned int how, const uint8_t *data, uint32_t len)
 {
-	struct filter *f = compile(expression, DLT_EN10MB, how);
+	struct expression *f = compile(expression, DLT_EN10MB, how);
 	bool kept = true;
 
 	/* At the end of its room and at its start. */
 	for (unsigned int slot = 0; slot < 2; slot++) {
 		struct rte_mbuf *m = packet_make(slot, data, len);
-		bool now = filter_match(f, &m, 1) == 1;
+		bool now = expression_match(f, &m, 1) == 1;
 
 		if (slot == 1)
 			ck_assert_int_eq(now, kept);
 		kept = now;
 	}
-	filter_free(f);
+	expression_free(f);
 	return kept;
 }
 
@@ -577,8 +579,8 @@ static bool keeps(const char *expression, unsigned int how, const uint8_t *data,
 
 static int compile_fails(const char *expression, int linktype, struct errbuf *err)
 {
-	struct filter *untouched = (struct filter *)&random_state, *f = untouched;
-	int r = filter_compile(expression, linktype, &f, err);
+	struct expression *untouched = (struct expression *)&random_state, *f = untouched;
+	int r = expression_compile(expression, linktype, 0, &f, err);
 
 	ck_assert_int_lt(r, 0);
 	ck_assert_ptr_eq(f, untouched);
@@ -629,13 +631,13 @@ static char *many_hosts(unsigned int count)
 
 START_TEST(native_code_keeps_what_libpcap_keeps)
 {
-	compare_all(FILTER_LITERAL);
+	compare_all(EXPRESSION_LITERAL);
 }
 END_TEST
 
 START_TEST(interpreter_keeps_what_libpcap_keeps)
 {
-	compare_all(FILTER_LITERAL | FILTER_INTERPRET);
+	compare_all(EXPRESSION_LITERAL | EXPRESSION_INTERPRET);
 }
 END_TEST
 
@@ -647,28 +649,28 @@ END_TEST
 
 START_TEST(what_libpcap_did_not_optimize_keeps_the_same)
 {
-	compare_all(FILTER_AS_LONG | FILTER_LITERAL);
+	compare_all(EXPRESSION_AS_LONG | EXPRESSION_LITERAL);
 }
 END_TEST
 
 START_TEST(interpreter_looks_behind_tags_too)
 {
-	compare_all(FILTER_INTERPRET);
+	compare_all(EXPRESSION_INTERPRET);
 }
 END_TEST
 
 static void compare_long(const char *text, const char *engine)
 {
-	struct filter *f = compile(text, DLT_EN10MB, 0);
+	struct expression *f = compile(text, DLT_EN10MB, 0);
 	struct bpf_program program;
 	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 262144);
 
-	ck_assert_str_eq(filter_engine(f), engine);
+	ck_assert_str_eq(expression_engine(f), engine);
 	ck_assert_int_eq(pcap_compile(pcap, &program, text, 0, PCAP_NETMASK_UNKNOWN), 0);
 	assert_same("a long one", f, &program, 12);
 	pcap_freecode(&program);
 	pcap_close(pcap);
-	filter_free(f);
+	expression_free(f);
 }
 
 /* Longer than what libpcap's optimizer is asked to work on. */
@@ -703,7 +705,7 @@ START_TEST(protochain_ends_on_a_header_that_points_at_itself)
 	data[34] = 51;
 	data[35] = 3;
 	ck_assert(!keeps("ip protochain 6", 0, data, sizeof(data)));
-	ck_assert(!keeps("ip protochain 6", FILTER_INTERPRET, data, sizeof(data)));
+	ck_assert(!keeps("ip protochain 6", EXPRESSION_INTERPRET, data, sizeof(data)));
 	ck_assert(keeps("ip protochain 51", 0, data, sizeof(data)));
 }
 END_TEST
@@ -744,13 +746,13 @@ START_TEST(other_link_types_keep_what_libpcap_keeps)
 
 	packets_change_link(l);
 	for (size_t t = 0; t < sizeof(texts) / sizeof(texts[0]); t++) {
-		struct filter *f = compile(texts[t], l->linktype, 0);
+		struct expression *f = compile(texts[t], l->linktype, 0);
 		struct bpf_program program;
 
 		reference_compile(texts[t], l->linktype, &program);
 		assert_same(texts[t], f, &program, l->tags_off);
 		pcap_freecode(&program);
-		filter_free(f);
+		expression_free(f);
 	}
 }
 END_TEST
@@ -759,8 +761,8 @@ END_TEST
 START_TEST(packet_in_segments_is_kept_as_in_one_piece)
 {
 	for (unsigned int e = 0; e < expression_count; e++) {
-		struct filter *f =
-			compile(expressions[e], DLT_EN10MB, _i == 0 ? 0 : FILTER_INTERPRET);
+		struct expression *f =
+			compile(expressions[e], DLT_EN10MB, _i == 0 ? 0 : EXPRESSION_INTERPRET);
 
 		for (unsigned int n = 0; n < 400; n++) {
 			const struct made *p = &packets[packet_count - 1 - n];
@@ -770,11 +772,12 @@ START_TEST(packet_in_segments_is_kept_as_in_one_piece)
 			struct rte_mbuf *cut =
 				packet_make_cut(2 + n % 2, p->data, p->len, one, two);
 
-			ck_assert_msg(filter_match(f, &whole, 1) == filter_match(f, &cut, 1),
+			ck_assert_msg(
+				expression_match(f, &whole, 1) == expression_match(f, &cut, 1),
 				"'%s': packet of %u bytes cut at %u and %u", expressions[e], p->len,
 				one, two);
 		}
-		filter_free(f);
+		expression_free(f);
 	}
 }
 END_TEST
@@ -783,7 +786,7 @@ END_TEST
 
 START_TEST(bit_test_with_a_small_constant_is_right)
 {
-	unsigned int how = _i == 0 ? 0 : FILTER_INTERPRET;
+	unsigned int how = _i == 0 ? 0 : EXPRESSION_INTERPRET;
 
 	ck_assert(keeps("tcp[tcpflags] & tcp-syn != 0", how, syn, sizeof(syn)));
 	ck_assert(!keeps("tcp[tcpflags] & tcp-ack != 0", how, syn, sizeof(syn)));
@@ -801,7 +804,7 @@ START_TEST(offset_made_by_the_packet_reads_nothing_outside)
 	static const char *const texts[] = {"ether[ip[16:4]] >= 0", "ether[ip[16:4]:2] >= 0",
 		"ether[ip[16:4]:4] >= 0", "ip[ip[16:4]] >= 0", "ip[ip[16:4]:4] >= 0",
 		"tcp[ip[16:4]:4] >= 0", "ether[ip[16:4] + 1:4] >= 0", "ether[ip[16:4]:4] + 1 != 0"};
-	unsigned int how = _i == 0 ? 0 : FILTER_INTERPRET;
+	unsigned int how = _i == 0 ? 0 : EXPRESSION_INTERPRET;
 
 	for (size_t t = 0; t < sizeof(texts) / sizeof(texts[0]); t++)
 		for (size_t o = 0; o < sizeof(offsets) / sizeof(offsets[0]); o++) {
@@ -823,7 +826,7 @@ END_TEST
 
 START_TEST(shift_by_32_or_more_gives_zero)
 {
-	unsigned int how = _i == 0 ? 0 : FILTER_INTERPRET;
+	unsigned int how = _i == 0 ? 0 : EXPRESSION_INTERPRET;
 
 	/* The packet's TTL is 64, its id 1, and it says that it has 40 bytes. */
 	ck_assert(keeps("1 << ip[8] = 0", how, syn, sizeof(syn)));
@@ -834,7 +837,7 @@ END_TEST
 
 START_TEST(division_by_zero_of_the_packet_rejects_it)
 {
-	unsigned int how = _i == 0 ? 0 : FILTER_INTERPRET;
+	unsigned int how = _i == 0 ? 0 : EXPRESSION_INTERPRET;
 
 	ck_assert(!keeps("ip[2:2] / ip[1] >= 0", how, syn, sizeof(syn)));
 	ck_assert(!keeps("not (ip[2:2] % ip[1] = 1)", how, syn, sizeof(syn)));
@@ -866,7 +869,8 @@ START_TEST(one_or_two_tags_are_looked_behind_and_a_third_is_not)
 	ck_assert(keeps("tcp port 80", 0, data, tag(syn, sizeof(syn), "aq", data)));
 	ck_assert(keeps("tcp port 80", 0, data, tag(syn, sizeof(syn), "qq", data)));
 	ck_assert(!keeps("tcp port 80", 0, data, tag(syn, sizeof(syn), "aqq", data)));
-	ck_assert(!keeps("tcp port 80", FILTER_LITERAL, data, tag(syn, sizeof(syn), "q", data)));
+	ck_assert(
+		!keeps("tcp port 80", EXPRESSION_LITERAL, data, tag(syn, sizeof(syn), "q", data)));
 }
 END_TEST
 
@@ -968,7 +972,7 @@ START_TEST(twins_made_by_scapy_are_kept_together)
 	ck_assert_uint_gt(count, 0);
 	ck_assert_uint_eq(count % 3, 0);
 	for (unsigned int e = 0; e < expression_count; e++) {
-		struct filter *f;
+		struct expression *f;
 
 		if (says_vlan(expressions[e]) || strstr(expressions[e], "len") != NULL ||
 			strstr(expressions[e], "less") != NULL ||
@@ -981,12 +985,12 @@ START_TEST(twins_made_by_scapy_are_kept_together)
 
 			for (unsigned int t = 0; t < 3; t++)
 				burst[t] = packet_make(t, twins[i + t].data, twins[i + t].len);
-			bits = filter_match(f, burst, 3);
+			bits = expression_match(f, burst, 3);
 			ck_assert_msg(bits == 0 || bits == 7, "'%s', packets %u..: kept %x",
 				expressions[e], i, (unsigned int)bits);
 			kept += bits == 7;
 		}
-		filter_free(f);
+		expression_free(f);
 	}
 	ck_assert_uint_gt(kept, expression_count);
 	free(twins);
@@ -997,58 +1001,58 @@ END_TEST
 
 START_TEST(empty_expression_keeps_all_and_says_so)
 {
-	struct rte_mbuf *burst[FILTER_BURST];
+	struct rte_mbuf *burst[EXPRESSION_BURST];
 	const char *const texts[] = {NULL, "", " \t"};
 
-	for (unsigned int i = 0; i < FILTER_BURST; i++)
+	for (unsigned int i = 0; i < EXPRESSION_BURST; i++)
 		burst[i] = packet_make(i, syn, sizeof(syn));
 	for (size_t t = 0; t < 3; t++) {
-		struct filter *f = compile(texts[t], DLT_EN10MB, 0);
+		struct expression *f = compile(texts[t], DLT_EN10MB, 0);
 
-		ck_assert(filter_keeps_all(f));
-		ck_assert_str_eq(filter_engine(f), "none");
-		ck_assert_uint_eq(filter_match(f, burst, 0), 0);
-		ck_assert_uint_eq(filter_match(f, burst, 3), 7);
-		ck_assert_uint_eq(filter_match(f, burst, 63), UINT64_MAX >> 1);
-		ck_assert_uint_eq(filter_match(f, burst, 64), UINT64_MAX);
-		filter_free(f);
+		ck_assert(expression_keeps_all(f));
+		ck_assert_str_eq(expression_engine(f), "none");
+		ck_assert_uint_eq(expression_match(f, burst, 0), 0);
+		ck_assert_uint_eq(expression_match(f, burst, 3), 7);
+		ck_assert_uint_eq(expression_match(f, burst, 63), UINT64_MAX >> 1);
+		ck_assert_uint_eq(expression_match(f, burst, 64), UINT64_MAX);
+		expression_free(f);
 	}
-	filter_free(NULL);
+	expression_free(NULL);
 }
 END_TEST
 
 START_TEST(bit_i_is_packet_i_and_nothing_is_set_past_count)
 {
 	static const uint8_t other[60] = {0};
-	struct filter *f = compile("tcp", DLT_EN10MB, 0);
-	struct rte_mbuf *burst[FILTER_BURST];
+	struct expression *f = compile("tcp", DLT_EN10MB, 0);
+	struct rte_mbuf *burst[EXPRESSION_BURST];
 	uint64_t expected = 0x8000000180000005;
 
-	for (unsigned int i = 0; i < FILTER_BURST; i++)
+	for (unsigned int i = 0; i < EXPRESSION_BURST; i++)
 		burst[i] = (expected >> i & 1) != 0 ? packet_make(i, syn, sizeof(syn))
 						    : packet_make(i, other, sizeof(other));
-	ck_assert(!filter_keeps_all(f));
-	ck_assert_uint_eq(filter_match(f, burst, FILTER_BURST), expected);
-	ck_assert_uint_eq(filter_match(f, burst, 33), expected & 0x1ffffffff);
-	ck_assert_uint_eq(filter_match(f, burst, 2), 1);
-	ck_assert_uint_eq(filter_match(f, burst, 0), 0);
-	filter_free(f);
+	ck_assert(!expression_keeps_all(f));
+	ck_assert_uint_eq(expression_match(f, burst, EXPRESSION_BURST), expected);
+	ck_assert_uint_eq(expression_match(f, burst, 33), expected & 0x1ffffffff);
+	ck_assert_uint_eq(expression_match(f, burst, 2), 1);
+	ck_assert_uint_eq(expression_match(f, burst, 0), 0);
+	expression_free(f);
 }
 END_TEST
 
 START_TEST(engine_says_how_it_runs)
 {
-	struct filter *native = compile("tcp", DLT_EN10MB, 0);
-	struct filter *interpreted = compile("tcp", DLT_EN10MB, FILTER_INTERPRET);
+	struct expression *native = compile("tcp", DLT_EN10MB, 0);
+	struct expression *interpreted = compile("tcp", DLT_EN10MB, EXPRESSION_INTERPRET);
 
 #if defined(RTE_ARCH_X86_64) || defined(RTE_ARCH_ARM64)
-	ck_assert_str_eq(filter_engine(native), "jit");
+	ck_assert_str_eq(expression_engine(native), "jit");
 #else
-	ck_assert_str_eq(filter_engine(native), "interpreter");
+	ck_assert_str_eq(expression_engine(native), "interpreter");
 #endif
-	ck_assert_str_eq(filter_engine(interpreted), "interpreter");
-	filter_free(native);
-	filter_free(interpreted);
+	ck_assert_str_eq(expression_engine(interpreted), "interpreter");
+	expression_free(native);
+	expression_free(interpreted);
 }
 END_TEST
 

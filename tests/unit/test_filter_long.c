@@ -11,6 +11,7 @@
 #include <rte_bpf.h>
 #include <rte_mbuf.h>
 
+#include "filter/expression.h"
 #include "filter/filter_program.h"
 #include "wirespool/filter.h"
 
@@ -193,7 +194,7 @@ static bool reference_keeps(const struct bpf_program *program, const struct made
 }
 
 /* At home or, where cut is not 0, in two pieces that no rx driver would have put there. */
-static bool keeps(const struct filter *f, const struct made *p, uint32_t cut)
+static bool keeps(const struct expression *f, const struct made *p, uint32_t cut)
 {
 	static struct room rooms[2];
 	struct rte_mbuf *m = &rooms[0].mbuf;
@@ -212,10 +213,10 @@ static bool keeps(const struct filter *f, const struct made *p, uint32_t cut)
 		m->next->data_len = (uint16_t)(p->len - cut);
 		memcpy(rte_pktmbuf_mtod(m->next, uint8_t *), p->data + cut, p->len - cut);
 	}
-	return filter_match(f, &m, 1) == 1;
+	return expression_match(f, &m, 1) == 1;
 }
 
-/* As filter_compile() does it: of a packet that is cut short the optimizer may see less or more. */
+/* As expression_compile() does it: of a packet that is cut short the optimizer may see less or more. */
 static void reference_compile(const char *text, struct bpf_program *ret)
 {
 	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, SNAPLEN_MAX);
@@ -232,13 +233,13 @@ static void reference_compile(const char *text, struct bpf_program *ret)
 static unsigned int assert_same(const char *text, const char *engine)
 {
 	struct bpf_program program;
-	struct filter *f = NULL;
+	struct expression *f = NULL;
 	struct errbuf err = {""};
 	unsigned int kept = 0;
 
-	ck_assert_msg(filter_compile(text, DLT_EN10MB, &f, &err) == 0, "%s", err.text);
-	ck_assert_msg(
-		strcmp(filter_engine(f), engine) == 0, "%.60s...: %s", text, filter_engine(f));
+	ck_assert_msg(expression_compile(text, DLT_EN10MB, 0, &f, &err) == 0, "%s", err.text);
+	ck_assert_msg(strcmp(expression_engine(f), engine) == 0, "%.60s...: %s", text,
+		expression_engine(f));
 	reference_compile(text, &program);
 	for (unsigned int i = 0; i < PACKETS; i++) {
 		const struct made *p = &packets[i];
@@ -251,7 +252,7 @@ static unsigned int assert_same(const char *text, const char *engine)
 			"%.60s...: packet %u in pieces, libpcap says %d", text, i, expected);
 	}
 	pcap_freecode(&program);
-	filter_free(f);
+	expression_free(f);
 	return kept;
 }
 

@@ -8,6 +8,7 @@
 
 #include <pcap/pcap.h>
 
+#include "filter/expression.h"
 #include "filter/filter_program.h"
 #include "filter/program_maybe.h"
 

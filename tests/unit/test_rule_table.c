@@ -18,7 +18,7 @@
 
 #include "filter/flow_key.h"
 #include "filter/rule_table.h"
-#include "filter/rules.h"
+#include "wirespool/rules.h"
 
 enum { KEYS = 10048, TEXT_BYTES = 16 << 20 };
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "filter/flow_key.h"
-#include "filter/rules.h"
+#include "wirespool/rules.h"
 
 static struct errbuf err;
 

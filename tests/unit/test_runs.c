@@ -127,10 +127,11 @@ int rx_plan_publish(const struct rx_rule rules[], unsigned int count, struct err
 	return 0;
 }
 
-int filter_compile(
-	const char *expression, int linktype, struct filter **ret_filter, struct errbuf *err)
+int filter_new(const struct filter_options *options, int linktype, int socket_id,
+	struct filter **ret_filter, struct errbuf *err)
 {
-	(void)expression;
+	(void)options;
+	(void)socket_id;
 	if (world.fail_filter)
 		return fail_with(err, -EINVAL, "syntax error in filter");
 	*ret_filter = malloc(sizeof(struct filter));

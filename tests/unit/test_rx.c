@@ -274,8 +274,12 @@ START_TEST(a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references)
 	struct rx_rule rules[4];
 	struct packet a, b, c;
 
-	ck_assert_msg(filter_compile("ip", 1, &all, &err) == 0, "%s", err.text);
-	ck_assert_msg(filter_compile("arp", 1, &none, &err) == 0, "%s", err.text);
+	ck_assert_msg(
+		filter_new(&(struct filter_options){.expression = "ip"}, 1, -1, &all, &err) == 0,
+		"%s", err.text);
+	ck_assert_msg(
+		filter_new(&(struct filter_options){.expression = "arp"}, 1, -1, &none, &err) == 0,
+		"%s", err.text);
 	rules[0] = rule_of(p, &rings[0], all);
 	rules[1] = rule_of(p, &rings[1], NULL);
 	rules[1].cut.snaplen = 4000;

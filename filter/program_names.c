@@ -20,6 +20,11 @@ static bool is_vlan_type(uint32_t k)
 	return k == 0x8100 || k == 0x88a8 || k == 0x9100;
 }
 
+static bool is_label_type(uint32_t k)
+{
+	return k == 0x8847 || k == 0x8848 || k == 0x8864;
+}
+
 static enum holds holds_after(const struct bpf_insn *in, enum holds a, uint32_t type_off)
 {
 	switch (BPF_CLASS(in->code)) {
@@ -35,7 +40,8 @@ static enum holds holds_after(const struct bpf_insn *in, enum holds a, uint32_t 
 	}
 }
 
-bool program_names_vlan(const struct bpf_program *program, uint32_t type_off)
+static bool names_type(
+	const struct bpf_program *program, uint32_t type_off, bool (*is_one)(uint32_t k))
 {
 	enum holds *states = calloc((size_t)program->bf_len + 1, sizeof(*states));
 	bool found = false;
@@ -50,11 +56,20 @@ bool program_names_vlan(const struct bpf_program *program, uint32_t type_off)
 		uint32_t next[2];
 		unsigned int ways = classic_next(program, i, next);
 
-		found = a == HOLDS_TYPE && in->code == (BPF_JMP | BPF_JEQ | BPF_K) &&
-			is_vlan_type(in->k);
+		found = a == HOLDS_TYPE && in->code == (BPF_JMP | BPF_JEQ | BPF_K) && is_one(in->k);
 		while (ways-- > 0)
 			reach(&states[next[ways]], a);
 	}
 	free(states);
 	return found;
+}
+
+bool program_names_vlan(const struct bpf_program *program, uint32_t type_off)
+{
+	return names_type(program, type_off, is_vlan_type);
+}
+
+bool program_names_labels(const struct bpf_program *program, uint32_t type_off)
+{
+	return names_type(program, type_off, is_label_type);
 }
