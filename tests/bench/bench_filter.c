@@ -109,7 +109,8 @@ static double round_ns(const struct expression *f, uint64_t *kept)
 	double start = now_ns();
 
 	for (unsigned int i = 0; i < PACKETS; i += EXPRESSION_BURST)
-		*kept += (uint64_t)__builtin_popcountll(expression_match(f, &pkts[i], EXPRESSION_BURST));
+		*kept += (uint64_t)__builtin_popcountll(
+			expression_match(f, &pkts[i], EXPRESSION_BURST));
 	return now_ns() - start;
 }
 
@@ -146,8 +147,9 @@ static void measure(
 	(void)snprintf(name, sizeof(name), "%s, %u tags, %s%s",
 		expression_flat_views(f) != 0              ? "flat"
 		: strcmp(expression_engine(f), "jit") == 0 ? "general"
-						       : expression_engine(f),
-		tags, mixed ? "mixed" : "alike", (how & EXPRESSION_LITERAL) != 0 ? ", literal" : "");
+							   : expression_engine(f),
+		tags, mixed ? "mixed" : "alike",
+		(how & EXPRESSION_LITERAL) != 0 ? ", literal" : "");
 	if (strstr(name, wanted) != NULL) {
 		packets_make(tags, mixed);
 		ns = median_run(f, runs, &kept);
