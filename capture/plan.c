@@ -52,7 +52,7 @@ static void plan_free(struct rx_plan *plan)
 	rte_free(plan);
 }
 
-/* NULL: nothing is asked of a packet. */
+/* A filter that asks nothing need not be asked. */
 static const struct filter *asks(const struct filter *f)
 {
 	return f == NULL || filter_keeps_all(f) ? NULL : f;
@@ -75,16 +75,17 @@ static int list_add(struct rx_plan *plan, const struct rx_rule *rule, unsigned i
 	e = &list->entries[list->count++];
 	e->start_ns = rule->start_ns;
 	e->end_ns = rule->end_ns;
-	e->filter = asks(rule->filter);
-	e->next_filter = asks(rule->next_filter);
-	e->switch_ns = rule->switch_ns != 0 ? rule->switch_ns : UINT64_MAX;
-	e->tables = rule->tables;
+	e->switch_ns = rule->switch_ns;
+	e->filter = asks(rule->now.filter);
+	e->tables = rule->now.tables;
+	e->cut = rule->now.cut;
+	e->next = rule->next;
+	e->next.filter = asks(rule->next.filter);
 	e->queue = (uint16_t)queue;
 	e->ring = rule->rings[queue];
-	e->cut = rule->cut;
 	e->linktype = p->source.linktype;
-	e->next_cut = rule->switch_ns != 0 ? rule->next_cut : rule->cut;
-	e->whole = cut_keeps_all(&rule->cut) && cut_keeps_all(&e->next_cut);
+	e->whole = cut_keeps_all(&rule->now.cut) &&
+		   (rule->switch_ns == UINT64_MAX || cut_keeps_all(&rule->next.cut));
 	return 0;
 }
 

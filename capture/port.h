@@ -70,9 +70,9 @@ void rx_queue_stop(struct rx_queue *q);
 struct rx_entry {
 	uint64_t start_ns;
 	uint64_t end_ns;
-	const struct filter *filter; /* NULL: keeps all */
+	uint64_t switch_ns; /* from here on next is what counts */
 	struct packet_ring *ring;
-	uint64_t switch_ns; /* from here on next_filter and next_cut; UINT64_MAX: never */
+	const struct filter *filter; /* NULL: keeps all */
 	struct cut cut;
 	int linktype;
 	uint16_t queue; /* of the port */
@@ -80,8 +80,7 @@ struct rx_entry {
 
 	/* Not looked at for most bursts */
 	struct filter_tables *tables __rte_cache_aligned;
-	const struct filter *next_filter;
-	struct cut next_cut;
+	struct rx_choice next;
 } __rte_cache_aligned;
 
 struct rx_list {

@@ -91,9 +91,9 @@ static inline uint64_t match_window(const struct rx_entry *e, const struct burst
 	return mask;
 }
 
-/* One filter's verdict on those packets of a burst that are wanted from it. */
-static inline void judge(const struct rx_entry *e, const struct filter *f, const struct burst *b,
-	unsigned int n, uint64_t wanted, struct verdict *ret)
+/* What one filter keeps of those packets of a burst that are wanted from it. */
+static inline void judge(const struct rx_entry *e, const struct filter *f, struct filter_tables *t,
+	const struct burst *b, unsigned int n, uint64_t wanted, struct verdict *ret)
 {
 	const struct filter_burst fb = {
 		.pkts = b->pkts,
@@ -104,22 +104,22 @@ static inline void judge(const struct rx_entry *e, const struct filter *f, const
 	};
 
 	if (f != NULL) {
-		filter_judge(f, e->tables, &fb, wanted, ret);
+		filter_judge(f, t, &fb, wanted, ret);
 	} else {
 		ret->kept = wanted;
 		ret->cutoff = ret->recut = 0;
 	}
 }
 
-/* The filter is exchanged within this burst: those before, and those from then on. */
+/* The choice is exchanged within this burst: those before, and those from then on. */
 static __rte_noinline void judge_both(const struct rx_entry *e, const struct burst *b,
 	unsigned int n, uint64_t wanted, uint64_t late, struct verdict *ret)
 {
 	struct verdict next;
 
 	next.reasons = NULL;
-	judge(e, e->filter, b, n, wanted & ~late, ret);
-	judge(e, e->next_filter, b, n, wanted & late, &next);
+	judge(e, e->filter, e->tables, b, n, wanted & ~late, ret);
+	judge(e, e->next.filter, e->next.tables, b, n, wanted & late, &next);
 	for (uint64_t rest = next.recut; rest != 0; rest &= rest - 1)
 		ret->most[__builtin_ctzll(rest)] = next.most[__builtin_ctzll(rest)];
 	ret->kept |= next.kept;
@@ -127,7 +127,7 @@ static __rte_noinline void judge_both(const struct rx_entry *e, const struct bur
 	ret->recut |= next.recut;
 }
 
-/* Which packets come too late for the filter and the cut that were there first. */
+/* Which packets come too late for the choice that was there first. */
 static inline uint64_t match_late(const struct rx_entry *e, const struct burst *b, unsigned int n)
 {
 	uint64_t mask = 0;
@@ -149,7 +149,7 @@ static inline void match(const struct rx_entry *e, const struct burst *b, unsign
 	if (unlikely(late != 0))
 		judge_both(e, b, n, in_window, late, ret);
 	else
-		judge(e, e->filter, b, n, in_window, ret);
+		judge(e, e->filter, e->tables, b, n, in_window, ret);
 	counter_add(&e->ring->in.received_pkts, n);
 	counter_add(&e->ring->in.outside_window_pkts, n - bits(in_window));
 	counter_add(&e->ring->in.cutoff_pkts, bits(ret->cutoff));
@@ -232,7 +232,7 @@ static inline void measure(struct share *s, const struct rx_entry *e, const stru
 		unsigned int i = (unsigned int)__builtin_ctzll(rest);
 		const struct rte_mbuf *m = b->pkts[i];
 
-		s->cut_len[i] = cut_length((late >> i & 1) != 0 ? &e->next_cut : &e->cut,
+		s->cut_len[i] = cut_length((late >> i & 1) != 0 ? &e->next.cut : &e->cut,
 			e->linktype, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, l->len[i]);
 		if ((v->recut >> i & 1) != 0)
 			s->cut_len[i] = RTE_MIN(s->cut_len[i], v->most[i]);

@@ -306,8 +306,9 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 		return e;
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].port = w->ports[i];
-		w->rules[i].filter = w->filter;
-		w->rules[i].cut = w->cut;
+		w->rules[i].now.filter = w->filter;
+		w->rules[i].now.cut = w->cut;
+		w->rules[i].switch_ns = UINT64_MAX;
 	}
 
 	/* Stripes and filters took their time: what begins now begins here. */

@@ -118,22 +118,26 @@ void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore 
 struct packet_ring *port_ring_new(const struct port *p, unsigned int queue, uint32_t interface_id);
 void packet_ring_free(struct packet_ring *r); /* as in packet.h, for who may not see DPDK */
 
+/* What a run asks of its packets on one port. */
+struct rx_choice {
+	const struct filter *filter;  /* NULL: keeps all */
+	struct filter_tables *tables; /* the filter's for this port; NULL: it needs none */
+	struct cut cut;
+};
+
 /*
- * One run on one port. rings: one per queue of the port, all of them kept by the caller. A filter is
- * exchanged while the run goes on by a plan with both of them: packets from switch_ns on are judged by the next
- * one, on all queues alike. So no packet is matched by half of each, if switch_ns is still to come
- * when the plan is published.
+ * One run on one port. rings: one per queue of the port, all of them kept by the caller. The choice is
+ * exchanged while the run goes on by a plan with both: packets from switch_ns on are judged by the next one,
+ * on all queues alike. So no packet is matched by half of each, if switch_ns is still to come when
+ * the plan is published.
  */
 struct rx_rule {
 	struct port *port;
 	uint64_t start_ns; /* packets with start <= time < end */
 	uint64_t end_ns;
-	const struct filter *filter;
-	const struct filter *next_filter;
-	uint64_t switch_ns;           /* 0: never */
-	struct filter_tables *tables; /* of both filters, for this port; NULL: they need none */
-	struct cut cut;
-	struct cut next_cut;
+	struct rx_choice now;
+	struct rx_choice next;
+	uint64_t switch_ns; /* UINT64_MAX: never */
 	struct packet_ring **rings;
 };
 

@@ -121,7 +121,8 @@ START_TEST(a_rule_is_one_line)
 		port_ring_new(port, 0, 0), port_ring_new(port, 1, 0)};
 	struct rx_rule rule = {.port = port,
 		.end_ns = UINT64_MAX,
-		.cut = {.snaplen = SNAPLEN_MAX},
+		.now = {.cut = {.snaplen = SNAPLEN_MAX}},
+		.switch_ns = UINT64_MAX,
 		.rings = of_queue};
 	const struct rx_entry *first;
 

@@ -143,7 +143,7 @@ int filter_new(const struct filter_options *options, int linktype, int socket_id
 void filter_free(struct filter *f)
 {
 	for (unsigned int i = 0; i < world.plan_count; i++)
-		ck_assert_ptr_ne(world.plan[i].filter, f);
+		ck_assert_ptr_ne(world.plan[i].now.filter, f);
 	free(f);
 	world.filters--;
 }
@@ -646,7 +646,7 @@ START_TEST(plan_says_what_the_recording_says_for_each_port)
 	ck_assert_ptr_eq(world.plan[1].port, &ports[1]);
 	ck_assert_uint_eq(world.plan[1].start_ns, NOON);
 	ck_assert_uint_eq(world.plan[1].end_ns, NOON + 10 * SECOND);
-	ck_assert_uint_eq(world.plan[1].cut.snaplen, 96);
+	ck_assert_uint_eq(world.plan[1].now.cut.snaplen, 96);
 	ck_assert_uint_eq(world.plan[0].rings[1]->queue, 1);
 	ck_assert_uint_eq(world.plan[0].rings[1]->interface_id, 0);
 	ck_assert_uint_eq(world.plan[1].rings[0]->interface_id, 1);

@@ -48,8 +48,8 @@ static struct rx_rule rule_of(struct port *p, struct packet_ring **rings, const 
 {
 	struct rx_rule r = {.port = p,
 		.end_ns = UINT64_MAX,
-		.filter = f,
-		.cut = {.snaplen = SNAPLEN_MAX},
+		.now = {.filter = f, .cut = {.snaplen = SNAPLEN_MAX}},
+		.switch_ns = UINT64_MAX,
 		.rings = rings};
 
 	return r;
@@ -95,7 +95,8 @@ static void check_balance(const struct packet_ring *r)
 {
 	ck_assert_uint_eq(counter_get(&r->in.received_pkts),
 		counter_get(&r->in.outside_window_pkts) + counter_get(&r->in.filtered_pkts) +
-			counter_get(&r->in.lost_ring_pkts) + packets_in(r));
+			counter_get(&r->in.cutoff_pkts) + counter_get(&r->in.lost_ring_pkts) +
+			packets_in(r));
 }
 
 /* Of an IPv4/UDP frame of the generator. */
@@ -264,28 +265,31 @@ START_TEST(a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_m
 }
 END_TEST
 
+static struct filter *filter_of(const char *expression)
+{
+	const struct filter_options o = {.expression = expression};
+	struct filter *f;
+
+	ck_assert_msg(filter_new(&o, 1, -1, &f, &err) == 0, "%s", err.text);
+	return f;
+}
+
 START_TEST(a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references)
 {
 	struct port *p = open_port("gen:rate=max,size=9000,count=1000,flows=10", 1);
 	struct packet_ring *rings[4] = {port_ring_new(p, 0, 0), port_ring_new(p, 0, 0),
 		port_ring_new(p, 0, 0), port_ring_new(p, 0, 0)};
 	uint8_t bytes[PACKET_COPY_MAX];
-	struct filter *all, *none;
+	struct filter *all = filter_of("ip"), *none = filter_of("arp");
 	struct rx_rule rules[4];
 	struct packet a, b, c;
 
-	ck_assert_msg(
-		filter_new(&(struct filter_options){.expression = "ip"}, 1, -1, &all, &err) == 0,
-		"%s", err.text);
-	ck_assert_msg(
-		filter_new(&(struct filter_options){.expression = "arp"}, 1, -1, &none, &err) == 0,
-		"%s", err.text);
 	rules[0] = rule_of(p, &rings[0], all);
 	rules[1] = rule_of(p, &rings[1], NULL);
-	rules[1].cut.snaplen = 4000;
+	rules[1].now.cut.snaplen = 4000;
 	rules[2] = rule_of(p, &rings[2], none);
 	rules[3] = rule_of(p, &rings[3], NULL);
-	rules[3].cut.snaplen = 90;
+	rules[3].now.cut.snaplen = 90;
 	publish(rules, 4);
 	wait_received(rings[2], 1000);
 	publish(NULL, 0);
@@ -339,6 +343,75 @@ START_TEST(a_ring_that_is_freed_gives_back_what_lies_in_it)
 	idle = rte_mempool_avail_count(pool);
 	packet_ring_free(ring);
 	ck_assert_uint_gt(rte_mempool_avail_count(pool), idle + 900);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(a_choice_is_exchanged_at_one_instant_on_all_queues)
+{
+	struct port *p = open_port("gen:rate=400M,size=64,flows=64", 2);
+	struct packet_ring *rings[2] = {port_ring_new(p, 0, 0), port_ring_new(p, 1, 0)};
+	struct filter *even = filter_of("udp[1] & 1 = 0"), *odd = filter_of("udp[1] & 1 = 1");
+	struct rx_rule rule = rule_of(p, rings, even);
+	unsigned int before = 0, after = 0;
+	uint8_t bytes[PACKET_COPY_MAX];
+	struct packet slot;
+
+	rule.next = (struct rx_choice){.filter = odd, .cut = {.snaplen = 50}};
+	rule.switch_ns = capture_now_ns() + NS_PER_SEC / 50;
+	publish(&rule, 1);
+	while (capture_now_ns() < rule.switch_ns + NS_PER_SEC / 50)
+		pause_ms(1);
+	publish(NULL, 0);
+	for (int q = 0; q < 2; q++) {
+		check_balance(rings[q]);
+		ck_assert_uint_gt(counter_get(&rings[q]->in.filtered_pkts), 0);
+		while (take(rings[q], &slot, bytes)) {
+			bool late = slot.time_ns >= rule.switch_ns;
+
+			ck_assert_uint_eq(bytes[35] & 1, late);
+			ck_assert_uint_eq(slot.cap_len, late ? 50 : 60);
+			before += !late;
+			after += late;
+		}
+		packet_ring_free(rings[q]);
+	}
+	ck_assert_uint_gt(before, 0);
+	ck_assert_uint_gt(after, 0);
+	filter_free(even);
+	filter_free(odd);
+	port_close(p);
+}
+END_TEST
+
+START_TEST(what_lies_behind_a_cutoff_has_an_account_of_its_own)
+{
+	const struct filter_options o = {
+		.cutoff_bytes = 600, .after = FILTER_AFTER_DROP, .cutoff_flows = 4096};
+	struct port *p = open_port("gen:rate=max,size=64,flows=10,count=1000", 1);
+	struct packet_ring *ring = port_ring_new(p, 0, 0);
+	struct rx_rule rule = rule_of(p, &ring, NULL);
+	struct filter_tables *tables;
+	struct filter_counts counts;
+	struct filter *f;
+
+	ck_assert_msg(filter_new(&o, 1, -1, &f, &err) == 0, "%s", err.text);
+	ck_assert_msg(filter_tables_new(&o, 1, -1, &tables, &err) == 0, "%s", err.text);
+	rule.now.filter = f;
+	rule.now.tables = tables;
+	publish(&rule, 1);
+	wait_received(ring, 1000);
+	publish(NULL, 0);
+	check_balance(ring);
+	/* 10 packets of 60 bytes are 600 bytes; every other flow is the one before it, back. */
+	ck_assert_uint_eq(packets_in(ring), 50);
+	ck_assert_uint_eq(counter_get(&ring->in.cutoff_pkts), 950);
+	ck_assert_uint_eq(counter_get(&ring->in.filtered_pkts), 0);
+	filter_tables_count(tables, &counts);
+	ck_assert_uint_eq(counts.beyond_pkts, 950);
+	packet_ring_free(ring);
+	filter_tables_free(tables);
+	filter_free(f);
 	port_close(p);
 }
 END_TEST
@@ -423,6 +496,8 @@ int main(void)
 	tcase_add_test(c, a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_many);
 	tcase_add_test(c, a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references);
 	tcase_add_test(c, a_ring_that_is_freed_gives_back_what_lies_in_it);
+	tcase_add_test(c, a_choice_is_exchanged_at_one_instant_on_all_queues);
+	tcase_add_test(c, what_lies_behind_a_cutoff_has_an_account_of_its_own);
 	tcase_add_test(c, a_window_keeps_start_and_leaves_out_end);
 	tcase_add_test(c, plans_change_under_load_and_nothing_is_lost_or_counted_twice);
 	suite_add_tcase(suite, c);
