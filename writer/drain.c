@@ -420,6 +420,7 @@ unsigned int stream_drain(struct stream *s)
 
 	for (unsigned int i = 0; i < s->ring_count; i++)
 		view_open(&views[i], s->rings[i], finishing);
+	stream_see_face(s); /* after the rings: a packet that is late for a file says so before */
 	if (s->ring_count == 1)
 		(void)empty_view(s, &views[0], UINT64_MAX, &most);
 	else
@@ -474,8 +475,7 @@ void run_interface_counts(
 			continue;
 		/* What is a part of received is read before it, so that it is never more. */
 		left_out = counter_get(&g->in.outside_window_pkts) +
-			   counter_get(&g->in.filtered_pkts) +
-			   counter_get(&g->in.cutoff_pkts) +
+			   counter_get(&g->in.filtered_pkts) + counter_get(&g->in.cutoff_pkts) +
 			   counter_get(&g->out.outside_window_pkts);
 		received = counter_get(&g->in.received_pkts);
 		if (g->nic_lost != NULL)

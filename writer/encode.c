@@ -94,6 +94,7 @@ static uint8_t *put_section_header(uint8_t *at, const struct run_options *o)
 	at = put_u16(at, 0);
 	memset(at, 0xff, 8); /* length of the section: not said */
 	at += 8;
+	at = put_text(at, OPT_COMMENT, o->comment);
 	at = put_text(at, SHB_HARDWARE, o->hardware);
 	at = put_text(at, SHB_OS, os);
 	at = put_text(at, SHB_USERAPPL, "Wirespool " WIRESPOOL_VERSION);
@@ -132,7 +133,8 @@ static size_t text_option_bytes(const char *text)
 
 size_t encode_header_bytes(const struct run_options *o)
 {
-	size_t bytes = 1024 + text_option_bytes(o->hardware) + WIRESPOOL_PAD_MIN;
+	size_t bytes = 1024 + text_option_bytes(o->hardware) + text_option_bytes(o->comment) +
+		       WIRESPOOL_PAD_MIN;
 
 	for (unsigned int i = 0; i < o->interface_count; i++) {
 		const struct run_interface *f = &o->interfaces[i];

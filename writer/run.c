@@ -34,18 +34,26 @@ static const char *machine_name(char *buf, size_t size)
 	return buf;
 }
 
-static int make_header(struct run *r, const struct run_options *o)
+static int add_face(struct run *r, const struct run_options *o, uint64_t from_ns)
 {
+	struct run_face *face = calloc(1, sizeof(*face));
 	struct run_options with = *o;
 	char machine[256];
 
+	if (face == NULL)
+		return -ENOMEM;
 	if (with.hardware == NULL)
 		with.hardware = machine_name(machine, sizeof(machine));
-	r->header_bytes = encode_header_bytes(&with);
-	r->header = aligned_alloc(PCAPNG_ALIGN, r->header_bytes);
-	if (r->header == NULL)
+	face->from_ns = from_ns;
+	face->header_bytes = encode_header_bytes(&with);
+	face->header = aligned_alloc(PCAPNG_ALIGN, face->header_bytes);
+	if (face->header == NULL) {
+		free(face);
 		return -ENOMEM;
-	encode_header(r->header, r->header_bytes, &with);
+	}
+	encode_header(face->header, face->header_bytes, &with);
+	face->older = atomic_load(&r->face);
+	atomic_store_explicit(&r->face, face, memory_order_release);
 	return 0;
 }
 
@@ -152,13 +160,21 @@ int run_start(const struct run_options *options, const struct run_share shares[]
 		return fail_with(err, -ENOMEM, "run '%s': no memory", options->id);
 	memset(r, 0, sizeof(*r));
 	copy_options(r, options);
-	if (make_header(r, options) < 0 || make_streams(r, shares, share_count) < 0) {
+	if (add_face(r, options, 0) < 0 || make_streams(r, shares, share_count) < 0) {
 		run_free(r);
 		return fail_with(err, -ENOMEM, "run '%s': no memory", options->id);
 	}
 	for (struct stream *s = r->streams; s != NULL; s = s->next_in_run)
 		writer_add_stream(s->writer, s);
 	*ret_run = r;
+	return 0;
+}
+
+int run_redescribe(
+	struct run *r, const struct run_options *options, uint64_t from_ns, struct errbuf *err)
+{
+	if (add_face(r, options, from_ns) < 0)
+		return fail_with(err, -ENOMEM, "run '%s': no memory", r->id);
 	return 0;
 }
 
@@ -272,7 +288,12 @@ void run_free(struct run *r)
 		next = s->next_in_run;
 		stream_free(s);
 	}
+	for (const struct run_face *face = atomic_load(&r->face), *older; face != NULL;
+		face = older) {
+		older = face->older;
+		free(face->header);
+		free((void *)face);
+	}
 	free(r->rings);
-	free(r->header);
 	free(r);
 }

@@ -36,14 +36,15 @@ struct stream {
 	struct stream *next; /* on the writer, or in its inbox */
 	struct chunk_pool *pool;
 	struct spool *spool;
-	struct chunk *chunk;      /* being packed; NULL: none */
-	struct segment *segment;  /* being filled; NULL: none */
-	struct segment *segments; /* all that are not done with, that one included */
-	uint64_t last_ns;         /* time of the last packet in the segment */
-	uint64_t cut_ns;          /* a packet at or after this time begins a new segment */
-	uint64_t statistics_ns;   /* monotonic, at the last statistics blocks */
-	uint64_t statistics_sum;  /* of all counters then: nothing new, nothing written */
-	unsigned int held;        /* chunks taken from the pool and not given back */
+	struct chunk *chunk;         /* being packed; NULL: none */
+	struct segment *segment;     /* being filled; NULL: none */
+	struct segment *segments;    /* all that are not done with, that one included */
+	const struct run_face *face; /* the newest that was seen */
+	uint64_t last_ns;            /* time of the last packet in the segment */
+	uint64_t cut_ns;             /* a packet at or after this time begins a new segment */
+	uint64_t statistics_ns;      /* monotonic, at the last statistics blocks */
+	uint64_t statistics_sum;     /* of all counters then: nothing new, nothing written */
+	unsigned int held;           /* chunks taken from the pool and not given back */
 	bool tail_due; /* the segment is to be closed as soon as there is a chunk for its end */
 
 	/* Written by the writer thread, read by any */
@@ -57,12 +58,18 @@ struct stream {
 	_Atomic bool ended;      /* last touch of the writer thread */
 };
 
+/* What the headers of a run's files say. Never changed, and kept until the run is freed. */
+struct run_face {
+	uint64_t from_ns; /* of files that begin at this time or later */
+	uint8_t *header;  /* page aligned */
+	size_t header_bytes;
+	const struct run_face *older;
+};
+
 struct run {
 	/* Read-only after run_start() */
 	char id[RUN_ID_MAX];
 	uint64_t id_hash;
-	uint8_t *header; /* page aligned; the same for each of its files */
-	size_t header_bytes;
 	uint32_t tail_bytes; /* room kept in every chunk for statistics, end block and padding */
 	unsigned int interface_count;
 	struct stripe *stripes[RUN_STRIPES_MAX];
@@ -79,6 +86,7 @@ struct run {
 	struct run *next_left; /* control's, once it was freed while a disk hung */
 
 	/* Any thread */
+	_Atomic(const struct run_face *) face; /* the newest */
 	_Atomic uint32_t next_segment __attribute__((aligned(64)));
 	_Atomic uint64_t told; /* last file closed: number << 32 | packets that its end tells */
 	_Atomic int64_t pkts_left;
@@ -128,6 +136,8 @@ static inline uint32_t stream_room(const struct stream *s)
  * stream has ended: control may free it at any time from then on.
  */
 bool stream_housekeep(struct stream *s, uint64_t now_ns);
+/* Has a segment end where its run's files begin to look otherwise. */
+void stream_see_face(struct stream *s);
 /* The chunk being packed is lost with its stripes: counts and gives it back. */
 void stream_drop_chunk(struct stream *s);
 /* A packet may be stored within the run's limits. */

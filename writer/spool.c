@@ -119,7 +119,7 @@ static struct stripe *shortest_stripe(const struct run *run, uint32_t number)
 	return best;
 }
 
-struct segment *spool_begin_segment(struct stream *s)
+struct segment *spool_begin_segment(struct stream *s, const struct run_face *face)
 {
 	uint32_t number = atomic_load(&s->run->next_segment);
 	struct stripe *stripe = shortest_stripe(s->run, number);
@@ -133,10 +133,11 @@ struct segment *spool_begin_segment(struct stream *s)
 	seg->number = atomic_fetch_add(&s->run->next_segment, 1) + 1;
 	seg->stripe = stripe;
 	seg->run = s->run;
+	seg->face = face;
 	seg->stream = s;
 	seg->slot = -1;
 	seg->fd = -1;
-	seg->next_off = s->run->header_bytes;
+	seg->next_off = face->header_bytes;
 	seg->queue_end = &seg->queue;
 	seg->next = s->segments;
 	s->segments = seg;
@@ -475,7 +476,7 @@ static void redirect(struct segment *seg)
 	struct stream *s = seg->stream;
 	struct chunk *c = take_unwritten(seg), *next;
 	bool filling = s->segment == seg;
-	struct segment *to = c != NULL || filling ? spool_begin_segment(s) : NULL;
+	struct segment *to = c != NULL || filling ? spool_begin_segment(s, seg->face) : NULL;
 
 	if (filling) {
 		s->segment = to;

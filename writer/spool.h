@@ -23,7 +23,7 @@ bool spool_registered(const struct spool *sp);
  * A new segment of the stream's run on the stripe with the shortest queue; its file is
  * opened meanwhile. NULL: no stripe is left.
  */
-struct segment *spool_begin_segment(struct stream *s);
+struct segment *spool_begin_segment(struct stream *s, const struct run_face *face);
 
 /* Queues a chunk behind the others of its segment. The spool owns it until it is back in the pool. */
 void spool_queue(struct segment *seg, struct chunk *c);

@@ -35,13 +35,36 @@ static uint64_t cut_time(const struct run *r, uint64_t time_ns)
 	return next_ns < day_ns + DAY_NS ? next_ns : day_ns + DAY_NS;
 }
 
+static const struct run_face *face_at(const struct run *r, uint64_t time_ns)
+{
+	/* Acquire pairs with the release in run_redescribe(). */
+	const struct run_face *face = atomic_load_explicit(&r->face, memory_order_acquire);
+
+	while (time_ns < face->from_ns && face->older != NULL)
+		face = face->older;
+	return face;
+}
+
+void stream_see_face(struct stream *s)
+{
+	const struct run_face *face = atomic_load_explicit(&s->run->face, memory_order_acquire);
+
+	if (face == s->face)
+		return;
+	s->face = face;
+	if (s->segment != NULL && s->segment->face != face && face->from_ns < s->cut_ns)
+		s->cut_ns = face->from_ns;
+}
+
 static int begin_segment(struct stream *s, uint64_t time_ns)
 {
-	s->segment = spool_begin_segment(s);
+	s->segment = spool_begin_segment(s, face_at(s->run, time_ns));
 	if (s->segment == NULL)
 		return -ENODEV;
 	s->last_ns = time_ns;
 	s->cut_ns = cut_time(s->run, time_ns);
+	s->face = s->segment->face; /* a newer one ends it */
+	stream_see_face(s);
 	return 0;
 }
 

@@ -67,12 +67,12 @@ bool stripe_ask(struct segment *s, enum keeper_request request)
 	return false;
 }
 
-static int write_header(int fd, const struct run *run)
+static int write_header(int fd, const struct run_face *face)
 {
 	size_t done = 0;
 
-	while (done < run->header_bytes) {
-		ssize_t n = pwrite(fd, run->header + done, run->header_bytes - done, (off_t)done);
+	while (done < face->header_bytes) {
+		ssize_t n = pwrite(fd, face->header + done, face->header_bytes - done, (off_t)done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -118,7 +118,7 @@ static int open_with_header(struct stripe *st, struct segment *s, const char *na
 		return fd;
 	(void)flock(fd, LOCK_EX | LOCK_NB);
 	preallocate(fd, s->run);
-	r = write_header(fd, s->run);
+	r = write_header(fd, s->face);
 	if (r == 0)
 		return fd;
 	(void)close(fd);

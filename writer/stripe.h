@@ -45,6 +45,7 @@ enum { SEGMENT_VOIDS_MAX = 128 }; /* writes under way at most */
 struct segment {
 	struct stripe *stripe;
 	const struct run *run;
+	const struct run_face *face;
 	struct stream *stream;
 	struct segment *next; /* in its stream's list */
 	uint32_t number;

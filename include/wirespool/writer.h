@@ -105,6 +105,7 @@ struct run_options {
 	struct stripe *const *stripes;
 	unsigned int stripe_count;
 	const char *hardware;  /* for the section header; NULL: the machine's own */
+	const char *comment;   /* likewise; NULL: none */
 	uint64_t start_ns;     /* for isb_starttime */
 	uint64_t rotate_bytes; /* a segment ends before it passes this; 0: never */
 	uint64_t rotate_ns;    /* ... or lasts longer; 0: never */
@@ -128,6 +129,14 @@ struct run_share {
  */
 int run_start(const struct run_options *options, const struct run_share shares[],
 	unsigned int share_count, struct run **ret_run, struct errbuf *err);
+
+/*
+ * From from_ns on, which is to come, packets are recorded by another filter: files that begin then have
+ * headers made of these options, of which only names, descriptions, filters and comment may differ from
+ * those of run_start(). A file that is being written ends with the last packet before. -ENOMEM.
+ */
+int run_redescribe(
+	struct run *r, const struct run_options *options, uint64_t from_ns, struct errbuf *err);
 
 /*
  * Nothing more will be put into the rings: pack what is there, write and seal. Returns at

@@ -19,6 +19,7 @@
 
 #include "wirespool/archive.h"
 #include "wirespool/packet.h"
+#include "wirespool/pcapng.h"
 #include "wirespool/units.h"
 #include "wirespool/writer.h"
 
@@ -453,6 +454,53 @@ START_TEST(a_quiet_run_is_cut_on_time_without_a_packet)
 }
 END_TEST
 
+static void find_text(const char *path, bool sealed, void *arg)
+{
+	const char *text = arg;
+	char bytes[PCAPNG_ALIGN];
+	FILE *f = fopen(path, "re");
+
+	ck_assert(sealed);
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fread(bytes, 1, sizeof(bytes), f), sizeof(bytes));
+	(void)fclose(f);
+	ck_assert_ptr_nonnull(memmem(bytes, sizeof(bytes), text, strlen(text)));
+}
+
+static void find_text_in_second(const char *path, bool sealed, void *arg)
+{
+	if (strstr(path, "-00002") != NULL)
+		find_text(path, sealed, arg);
+	else
+		find_text(path, sealed, "first words");
+}
+
+START_TEST(a_run_that_is_described_anew_begins_a_new_file_at_that_time)
+{
+	struct run_options o;
+	struct totals t;
+	struct rig g;
+
+	rig_open(&g, 1, 2, 16);
+	o = rig_options(&g);
+	o.comment = "first words";
+	rig_start(&g, &o);
+	put(g.rings[0], START_NS);
+	o.comment = "then others";
+	ck_assert_int_eq(run_redescribe(g.run, &o, START_NS + 10, &err), 0);
+	put(g.rings[0], START_NS + 9);
+	put(g.rings[1], START_NS + 10);
+	put(g.rings[0], START_NS + 11);
+	rig_finish(&g);
+	t = read_back(&g);
+	ck_assert_uint_eq(t.sealed, 2);
+	ck_assert_uint_eq(t.last.pkts, 2);
+	ck_assert_uint_eq(t.last.first_ns, START_NS + 10);
+	(void)run_files(g.run, find_text_in_second, (void *)"then others");
+	rig_close(&g);
+}
+END_TEST
+
 START_TEST(packets_of_many_rings_are_in_the_order_of_time)
 {
 	struct run_options o;
@@ -873,6 +921,7 @@ int main(void)
 	tcase_add_test(c, rotation_by_bytes_never_passes_the_limit);
 	tcase_add_test(c, rotation_on_the_clock_cuts_between_packets_at_the_boundary);
 	tcase_add_test(c, a_quiet_run_is_cut_on_time_without_a_packet);
+	tcase_add_test(c, a_run_that_is_described_anew_begins_a_new_file_at_that_time);
 	tcase_add_test(c, packets_of_many_rings_are_in_the_order_of_time);
 	tcase_add_test(c, a_run_ends_though_one_of_its_rings_fell_silent_earlier);
 	tcase_add_test(c, rings_that_fill_up_beside_a_silent_one_are_still_merged);
