@@ -2,14 +2,25 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "wirespool/errbuf.h"
 #include "wirespool/log.h"
 #include "wirespool/units.h"
 
-enum kind { KIND_TEXT, KIND_LIST, KIND_TIME, KIND_SIZE, KIND_COUNT, KIND_FLAG };
+enum kind {
+	KIND_TEXT,
+	KIND_PATH,
+	KIND_LIST,   /* one item each time that it is given */
+	KIND_COMMAS, /* all items at once */
+	KIND_TIME,
+	KIND_SIZE,
+	KIND_COUNT,
+	KIND_FLAG,
+};
 enum { CPU_MAX = 4095 };
 
 /* Each option with its member of the request. */
@@ -20,7 +31,13 @@ static const struct member {
 	const char *name;
 } members[] = {
 	{'f', KIND_TEXT, "--filter", "filter"},
+	{KEY_RULES, KIND_PATH, "--rules", "rules_file"},
+	{KEY_VLAN, KIND_TEXT, "--vlan", "vlan"},
+	{KEY_INNER, KIND_COMMAS, "--inner", "inner"},
+	{KEY_FRAGMENTS, KIND_TEXT, "--fragments", "fragments"},
 	{'s', KIND_TEXT, "--snaplen", "snaplen"},
+	{KEY_CUTOFF, KIND_SIZE, "--cutoff", "cutoff"},
+	{KEY_AFTER, KIND_TEXT, "--after", "after"},
 	{'o', KIND_LIST, "--output", "stripes"},
 	{KEY_FOR, KIND_TIME, "--for", "for"},
 	{KEY_PACKETS, KIND_COUNT, "--packets", "packets"},
@@ -48,10 +65,39 @@ static int check_value(enum kind kind, const char *argument, uint64_t *ret, stru
 	return r;
 }
 
+json_t *capture_commas(const char *text)
+{
+	json_t *list = json_array();
+	size_t length;
+
+	for (;; text += length + 1) {
+		length = strcspn(text, ",");
+		if (json_array_append_new(list, json_stringn(text, length)) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+		if (text[length] == '\0')
+			return list;
+	}
+}
+
+int capture_path(const struct usage *usage, const char *option, const char *path, json_t **ret_text)
+{
+	char cwd[PATH_MAX];
+
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+		return options_fail(usage, "%s: '%s': the current directory is gone", option, path);
+	*ret_text = path[0] == '/' ? json_string(path) : json_sprintf("%s/%s", cwd, path);
+	if (*ret_text == NULL)
+		return options_fail(usage, "%s: '%s' is not UTF-8 text", option, path);
+	return EXIT_GOOD;
+}
+
 int capture_option(const struct usage *usage, int key, const char *argument, json_t *request)
 {
 	const struct member *m = members;
 	struct errbuf err = {""};
+	json_t *text;
 	uint64_t value;
 	int failed;
 
@@ -68,6 +114,12 @@ int capture_option(const struct usage *usage, int key, const char *argument, jso
 		if (list == NULL && json_object_set_new(request, m->name, json_array()) == 0)
 			list = json_object_get(request, m->name);
 		failed = json_array_append_new(list, json_string(argument));
+	} else if (m->kind == KIND_PATH) {
+		if (capture_path(usage, m->option, argument, &text) != EXIT_GOOD)
+			return EXIT_USAGE;
+		failed = json_object_set_new(request, m->name, text);
+	} else if (m->kind == KIND_COMMAS) {
+		failed = json_object_set_new(request, m->name, capture_commas(argument));
 	} else if (m->kind == KIND_FLAG) {
 		failed = json_object_set_new(request, m->name, json_true());
 	} else if (m->kind == KIND_COUNT) {
@@ -86,6 +138,9 @@ int capture_options_check(const struct usage *usage, const json_t *request)
 	if (json_object_get(request, "rotate_on_clock") != NULL &&
 		json_object_get(request, "rotate_every") == NULL)
 		return options_fail(usage, "--on-clock says how --every cuts; give --every TIME");
+	if (json_object_get(request, "after") != NULL && json_object_get(request, "cutoff") == NULL)
+		return options_fail(
+			usage, "--after says what is behind --cutoff; give --cutoff SIZE");
 	return EXIT_GOOD;
 }
 

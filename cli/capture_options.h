@@ -11,7 +11,13 @@
 #include "options.h"
 
 enum {
-	KEY_FOR = 256,
+	KEY_RULES = 256,
+	KEY_VLAN,
+	KEY_INNER,
+	KEY_FRAGMENTS,
+	KEY_CUTOFF,
+	KEY_AFTER,
+	KEY_FOR,
 	KEY_PACKETS,
 	KEY_BYTES,
 	KEY_ROTATE,
@@ -23,9 +29,21 @@ enum {
 
 #define OPTION_LINES_CAPTURE                                                                       \
 	{'f', "filter", "EXPR", "keep only what this tcpdump expression matches"},                 \
+		{KEY_RULES, "rules", "FILE", "keep and cut as this file of rules says"},           \
+		{KEY_VLAN, "vlan", "any|strict",                                                   \
+			"EXPR also finds packets behind VLAN tags, MPLS and PPPoE\n"               \
+			"(any, the default), or is taken literally"},                              \
+		{KEY_INNER, "inner", "TUNNEL[,TUNNEL]...",                                         \
+			"look inside these, too: vxlan, gre, gtp-u, geneve, ipip"},                \
+		{KEY_FRAGMENTS, "fragments", "keep|follow|literal",                                \
+			"later fragments: keep those that could match (default);\n"                \
+			"follow the first one; or take EXPR literally"},                           \
 		{'s', "snaplen", "LENGTH",                                                         \
 			"bytes to store of each packet: a number, or headers,\n"                   \
 			"or headers+N; default whole packets"},                                    \
+		{KEY_CUTOFF, "cutoff", "SIZE", "keep this much of each flow: '20 KiB'"},           \
+		{KEY_AFTER, "after", "headers|drop",                                               \
+			"behind --cutoff: store headers (default), or nothing"},                   \
 		{'o', "output", "DIR",                                                             \
 			"directory for the files, one per disk; may be given\n"                    \
 			"again; null: throws the packets away"},                                   \
@@ -48,6 +66,16 @@ int capture_option(const struct usage *usage, int key, const char *argument, jso
 
 /* After the last option: what only the whole can tell. EXIT_GOOD or EXIT_USAGE. */
 int capture_options_check(const struct usage *usage, const json_t *request);
+
+/* "vxlan,gre" as a list. NULL: it is not UTF-8 text. */
+json_t *capture_commas(const char *text);
+
+/*
+ * A file's name as absolute text, as the daemon's current directory is not ours. EXIT_GOOD or
+ * EXIT_USAGE (said, of this option).
+ */
+int capture_path(
+	const struct usage *usage, const char *option, const char *path, json_t **ret_text);
 
 /* --cpus of `record` and `bench`: "2,4-6" as "cpus":[2,4,5,6]. EXIT_GOOD or EXIT_USAGE. */
 int capture_cpus(const struct usage *usage, const char *list, json_t *request);

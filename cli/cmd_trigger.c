@@ -1,9 +1,6 @@
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "capture_options.h"
 #include "client.h"
@@ -28,24 +25,20 @@ static const struct usage usage = {
 	.lines = lines,
 };
 
-/* The daemon's current directory is not ours, so what it gets is absolute. */
 static int make_absolute(json_t *stripes)
 {
-	char cwd[PATH_MAX];
-	json_t *stripe;
+	json_t *stripe, *text;
 	size_t i;
 
 	json_array_foreach(stripes, i, stripe)
 	{
 		const char *path = json_string_value(stripe);
 
-		if (path[0] == '/' || strncmp(path, "null:", 5) == 0)
+		if (strncmp(path, "null:", 5) == 0)
 			continue;
-		if (getcwd(cwd, sizeof(cwd)) == NULL)
-			return options_fail(
-				&usage, "--output: '%s': the current directory is gone", path);
-		if (json_array_set_new(stripes, i, json_sprintf("%s/%s", cwd, path)) != 0)
-			return options_fail(&usage, "--output: '%s' is not UTF-8 text", path);
+		if (capture_path(&usage, "--output", path, &text) != EXIT_GOOD)
+			return EXIT_USAGE;
+		(void)json_array_set_new(stripes, i, text);
 	}
 	return EXIT_GOOD;
 }

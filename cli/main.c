@@ -21,6 +21,7 @@ static const struct command {
 	{"record", cmd_record, "record from devices now; needs no settings and no daemon"},
 	{"status", cmd_status, "show ports, runs, disks and losses of the daemon"},
 	{"trigger", cmd_trigger, "start a run of a recording, or of one made up here"},
+	{"set", cmd_set, "change filter or cut of a recording that is live"},
 	{"stop", cmd_stop, "stop a run or a recording and show its account"},
 	{"schedule", cmd_schedule, "show the next windows"},
 	{"check", cmd_check, "read the settings and say every fault"},

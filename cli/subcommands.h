@@ -7,6 +7,7 @@
 int cmd_record(int argc, char *argv[]);
 int cmd_status(int argc, char *argv[]);
 int cmd_trigger(int argc, char *argv[]);
+int cmd_set(int argc, char *argv[]);
 int cmd_stop(int argc, char *argv[]);
 int cmd_schedule(int argc, char *argv[]);
 int cmd_check(int argc, char *argv[]);

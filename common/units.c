@@ -56,6 +56,8 @@ static int scaled_parse(
 			fraction_unit *= 10;
 		}
 	}
+	if (*p == ' ' && isalpha((unsigned char)p[1]))
+		p++;
 	len = strcspn(p, "0123456789");
 	for (u = units; u->name != NULL; u++)
 		if (strlen(u->name) == len && strncmp(u->name, p, len) == 0)

@@ -2,10 +2,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "wirespool/log.h"
+#include "wirespool/rules.h"
 #include "wirespool/units.h"
 #include "wirespool/writer.h"
 
@@ -48,6 +51,28 @@ static int filter_check(const char *filter, bool any_linktype, struct errbuf *er
 	return r;
 }
 
+static void rules_check(struct recording_settings *r, recording_report *report, void *arg)
+{
+	static const char list[] = "recordings[].rules", file[] = "recordings[].rules_file";
+	struct errbuf err;
+	int e = 0;
+
+	if (r->rules_file != NULL && r->rule_count > 0)
+		e = fail_with(&err, -EINVAL, "not together with rules_file: give one of the two");
+	else if (r->rules_file != NULL && r->rules_file[0] != '/')
+		e = fail_with(&err, -EINVAL, "\"%s\" must be an absolute path", r->rules_file);
+	else if (r->rules_file != NULL)
+		e = rules_parse_file(r->rules_file, &r->rule_set, &err);
+	else if (r->rule_count > 0)
+		e = rules_parse_lines((const char *const *)r->rules, r->rule_count,
+			r->name ?: "rules", &r->rule_set, &err);
+	if (e < 0)
+		report(arg, r->rule_count > 0 ? list : file, -1, err.text);
+	else if (r->rule_set != NULL && rules_drop_all(r->rule_set))
+		log_warn("recording '%s': none of its rules keeps a packet, so nothing is recorded",
+			r->name ?: "");
+}
+
 static void stripes_check(struct recording_settings *r, recording_report *report, void *arg)
 {
 	static const char path[] = "recordings[].stripes";
@@ -87,6 +112,7 @@ void recording_check(
 	}
 	if (r->filter != NULL && filter_check(r->filter, any_linktype, &err) < 0)
 		report(arg, "recordings[].filter", -1, err.text);
+	rules_check(r, report, arg);
 	if (r->snaplen != NULL && cut_parse(r->snaplen, &r->cut, &err) < 0)
 		report(arg, "recordings[].snaplen", -1, err.text);
 	else if (r->snaplen != NULL && !r->cut.headers && r->cut.snaplen < 14) {
@@ -102,36 +128,63 @@ void recording_check(
 	stripes_check(r, report, arg);
 }
 
-int recording_seal(struct recording_settings *r)
+/* FNV-1a of the rules as they are written, without comments. */
+static uint64_t rules_hash(const struct rules *rules)
 {
-	char *text = NULL, *value;
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (unsigned int i = 0; i < rules->count; i++) {
+		const char *p = rules->list[i].text;
+
+		do
+			hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+		while (*p++ != '\0');
+	}
+	return hash;
+}
+
+/* Every value of an owner that takes effect in live runs, or every one that does not. */
+static void write_values(FILE *f, enum setting_owner owner, bool live, const void *base)
+{
+	char *value;
+
+	for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
+		if (setting_owner(s) != owner || setting_is_group(s) || s->live != live)
+			continue;
+		value = setting_to_text(s, base);
+		(void)fprintf(f, "%s=%s\n", s->path, value != NULL ? value : "");
+		free(value);
+	}
+}
+
+static int fingerprint_make(const struct recording_settings *r, bool live, char **ret)
+{
+	char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
 
 	if (f == NULL)
 		return -ENOMEM;
-	for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
-		if (setting_owner(s) != OWNER_RECORDING || setting_is_group(s))
-			continue;
-		value = setting_to_text(s, r);
-		(void)fprintf(f, "%s=%s\n", s->path, value != NULL ? value : "");
-		free(value);
-	}
+	write_values(f, OWNER_RECORDING, live, r);
 	for (unsigned int i = 0; i < r->window_count; i++)
-		for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
-			if (setting_owner(s) != OWNER_WINDOW)
-				continue;
-			value = setting_to_text(s, window_get_rule(r->windows[i]));
-			(void)fprintf(f, "%s=%s\n", s->path, value != NULL ? value : "");
-			free(value);
-		}
+		write_values(f, OWNER_WINDOW, live, window_get_rule(r->windows[i]));
+	if (live && r->rule_set != NULL)
+		(void)fprintf(f, "%u rules %016" PRIx64 "\n", r->rule_set->count,
+			rules_hash(r->rule_set));
 	if (fclose(f) != 0) {
 		free(text);
 		return -ENOMEM;
 	}
-	free(r->fingerprint);
-	r->fingerprint = text;
+	free(*ret);
+	*ret = text;
 	return 0;
+}
+
+int recording_seal(struct recording_settings *r)
+{
+	int e = fingerprint_make(r, false, &r->fingerprint);
+
+	return e < 0 ? e : fingerprint_make(r, true, &r->filter_print);
 }
 
 /* Copies */
@@ -165,20 +218,55 @@ static bool copy_windows(const struct recording_settings *from, struct recording
 	return true;
 }
 
+/* Parses anew what was parsed, each rule on its line: the file may say something else by now. */
+static bool copy_rules_of_file(const struct rules *from, struct rules **ret)
+{
+	unsigned int line = 1;
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	int r;
+
+	if (f == NULL)
+		return false;
+	for (unsigned int i = 0; i < from->count; i++) {
+		for (; line < from->list[i].line; line++)
+			(void)fputc('\n', f);
+		(void)fputs(from->list[i].text, f);
+	}
+	r = fclose(f) == 0 ? rules_parse_text(text, size, from->name, ret, NULL) : -ENOMEM;
+	free(text);
+	return r == 0;
+}
+
+static bool copy_rule_set(const struct recording_settings *from, struct rules **ret)
+{
+	if (from->rule_set == NULL)
+		return true;
+	if (from->rule_count == 0)
+		return copy_rules_of_file(from->rule_set, ret);
+	return rules_parse_lines((const char *const *)from->rules, from->rule_count,
+		       from->rule_set->name, ret, NULL) == 0;
+}
+
 int recording_copy(const struct recording_settings *from, struct recording_settings *ret)
 {
 	struct recording_settings to = *from;
 
-	to.name = to.filter = to.snaplen = to.fingerprint = NULL;
-	to.ports = to.stripes = NULL;
+	to.name = to.filter = to.rules_file = to.snaplen = to.fingerprint = to.filter_print = NULL;
+	to.ports = to.stripes = to.rules = NULL;
+	to.rule_set = NULL;
 	to.windows = NULL;
-	to.port_count = to.stripe_count = to.window_count = 0;
+	to.port_count = to.stripe_count = to.rule_count = to.window_count = 0;
 	if (copy_text(from->name, &to.name) && copy_text(from->filter, &to.filter) &&
+		copy_text(from->rules_file, &to.rules_file) &&
 		copy_text(from->snaplen, &to.snaplen) &&
 		copy_text(from->fingerprint, &to.fingerprint) &&
+		copy_text(from->filter_print, &to.filter_print) &&
 		copy_texts(from->ports, from->port_count, &to.ports, &to.port_count) &&
 		copy_texts(from->stripes, from->stripe_count, &to.stripes, &to.stripe_count) &&
-		copy_windows(from, &to)) {
+		copy_texts(from->rules, from->rule_count, &to.rules, &to.rule_count) &&
+		copy_rule_set(from, &to.rule_set) && copy_windows(from, &to)) {
 		*ret = to;
 		return 0;
 	}
@@ -194,15 +282,21 @@ void recording_done(struct recording_settings *r)
 		free(r->ports[i]);
 	for (unsigned int i = 0; i < r->stripe_count; i++)
 		free(r->stripes[i]);
+	for (unsigned int i = 0; i < r->rule_count; i++)
+		free(r->rules[i]);
 	for (unsigned int i = 0; i < r->window_count; i++)
 		window_free(r->windows[i]);
 	free(r->ports);
 	free(r->stripes);
+	free(r->rules);
 	free(r->windows);
+	rules_free(r->rule_set);
 	free(r->name);
 	free(r->filter);
+	free(r->rules_file);
 	free(r->snaplen);
 	free(r->fingerprint);
+	free(r->filter_print);
 	*r = (struct recording_settings){0};
 }
 
@@ -216,7 +310,15 @@ static const struct {
 	{"ports", "recordings[].ports"},
 	{"stripes", "recordings[].stripes"},
 	{"filter", "recordings[].filter"},
+	{"rules_file", "recordings[].rules_file"},
+	{"rules", "recordings[].rules"},
+	{"vlan", "recordings[].vlan"},
+	{"inner", "recordings[].inner"},
+	{"fragments", "recordings[].fragments"},
 	{"snaplen", "recordings[].snaplen"},
+	{"cutoff", "recordings[].cutoff"},
+	{"after", "recordings[].after"},
+	{"cutoff_flows", "recordings[].cutoff_flows"},
 	{"for", "recordings[].limit.time"},
 	{"bytes", "recordings[].limit.bytes"},
 	{"packets", "recordings[].limit.packets"},
@@ -261,6 +363,26 @@ static int texts_from_json(const struct setting *s, const json_t *value,
 	return 0;
 }
 
+static int flags_from_json(const struct setting *s, const json_t *value,
+	struct recording_settings *r, struct errbuf *err)
+{
+	const json_t *item;
+	size_t i;
+	int e;
+
+	if (json_array_size(value) == 0)
+		return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
+	json_array_foreach(value, i, item)
+	{
+		if (!json_is_string(item))
+			return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
+		e = setting_add_flag(s, json_string_value(item), r, err);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
 static int value_from_json(const struct setting *s, const json_t *value,
 	struct recording_settings *r, struct errbuf *err)
 {
@@ -268,6 +390,13 @@ static int value_from_json(const struct setting *s, const json_t *value,
 
 	if (s->type == SETTING_TEXTS)
 		return texts_from_json(s, value, r, err);
+	if (s->type == SETTING_FLAGS)
+		return flags_from_json(s, value, r, err);
+	if (s->type == SETTING_NUMBER) {
+		if (!json_is_integer(value))
+			return fail_with(err, -EINVAL, "must be a number, %s", s->rule);
+		return setting_from_number(s, json_integer_value(value), r, err);
+	}
 	if (s->type == SETTING_BOOL) {
 		if (!json_is_boolean(value))
 			return fail_with(err, -EINVAL, "must be true or false");
@@ -346,6 +475,8 @@ int recording_from_json(const json_t *request, const char *const also_known[],
 	}
 	if (r == 0 && made.stripe_count == 0)
 		r = fail_with(err, -EINVAL, "stripes: is missing");
+	if (r == 0 && json_object_get(request, "after") != NULL && made.cutoff_bytes == 0)
+		r = fail_with(err, -EINVAL, "after: " AFTER_NEEDS_CUTOFF);
 	if (r == 0) {
 		recording_check(&made, true, keep_first, &first);
 		r = first.found ? -EINVAL : recording_seal(&made);

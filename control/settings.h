@@ -3,8 +3,9 @@
  * Settings: /etc/wirespool/wirespool.conf (libconfig) turned to checked values.
  *
  * One table of settings (settings.c) says of each its name, type, default, rule, whether it
- * takes effect at [start] or at [reload], and its line of help; the loader and `--print-settings`
- * follow it, and tests hold etc/wirespool.conf and wirespool.conf(5) against it.
+ * takes effect at [start], at [reload] or in runs that are [live], and its line of help; the
+ * loader and `--print-settings` follow it, and tests hold etc/wirespool.conf and
+ * wirespool.conf(5) against it.
  *
  * Threads  control's only. A struct settings is not changed after it was loaded.
  */
@@ -25,6 +26,8 @@ enum { SETTINGS_NAME_MAX = 32, SETTINGS_LIST_MAX = 64 };
 
 enum when { WHEN_TRIGGER, WHEN_ALWAYS, WHEN_WINDOWS };
 
+struct rules;
+
 struct port_settings {
 	char *name;
 	char *device;
@@ -42,10 +45,20 @@ struct recording_settings {
 	unsigned int port_count;
 	char **stripes;
 	unsigned int stripe_count;
-	char *filter;  /* NULL: keep all */
+	char *filter;     /* NULL: keep all */
+	char *rules_file; /* NULL: none */
+	char **rules;     /* the same as a list: only one of the two */
+	unsigned int rule_count;
+	struct rules *rule_set; /* as it was parsed; NULL: none */
+	enum filter_vlan vlan;
+	unsigned int inner; /* bits of enum filter_inner */
+	enum filter_fragments fragments;
 	char *snaplen; /* as written */
 	struct cut cut;
-	uint64_t limit_bytes; /* 0: none, also below */
+	uint64_t cutoff_bytes; /* of each flow; 0: none */
+	enum filter_after after;
+	uint32_t cutoff_flows; /* remembered per queue at a time */
+	uint64_t limit_bytes;  /* 0: none, also below */
 	uint64_t limit_ns;
 	uint64_t limit_pkts;
 	uint64_t rotate_bytes;
@@ -55,7 +68,9 @@ struct recording_settings {
 	enum when when;
 	struct window **windows;
 	unsigned int window_count;
-	char *fingerprint; /* every value as text: two recordings with equal ones need no change */
+	/* Values as text: two recordings whose texts are both equal need no change. */
+	char *filter_print; /* those that take effect in runs that are live, and a hash of the rules */
+	char *fingerprint; /* all others */
 	int line;
 };
 
@@ -91,7 +106,7 @@ void faults_free(struct faults *f);
 
 /*
  * Loads and checks a file: syntax, unknown and badly typed keys, ranges, names used twice,
- * ports that recordings name but nobody defines, a device used twice, filters (libpcap), cuts,
+ * ports that recordings name but nobody defines, a device used twice, filters (libpcap), rules, cuts,
  * windows, time zones, stripes (a directory that can be written), devices (their text). Finds all faults
  * in one go. On success *ret_settings is the caller's; on failure it is NULL and faults holds at
  * least one line. Returns 0 or -EINVAL (-ENOENT and so on when the file cannot be read).
@@ -104,9 +119,10 @@ void settings_free(struct settings *s);
 
 /*
  * A recording made up in a request of the control socket: keys "name" (default "capture"), "ports", "stripes", "filter",
- * "snaplen", "for", "bytes", "packets", "rotate_bytes", "rotate_every", "rotate_on_clock", "flush"; texts with units as in the file, "packets" a
- * number or text. Ports are not looked up here and may be left out. Filters, cuts and stripes are checked as in a file. Unknown keys are errors,
- * except those in also_known (NULL-ended). On success the recording is the caller's, to recording_done() it.
+ * "rules_file", "rules", "vlan", "inner", "fragments", "snaplen", "cutoff", "after", "cutoff_flows", "for", "bytes", "packets", "rotate_bytes",
+ * "rotate_every", "rotate_on_clock", "flush"; texts with units as in the file, "cutoff_flows" a number, "packets" a number or text. Ports are not
+ * looked up here and may be left out. Filters, rules, cuts and stripes are checked as in a file. Unknown keys are errors, except those in
+ * also_known (NULL-ended). On success the recording is the caller's, to recording_done() it.
  */
 int recording_from_json(const json_t *request, const char *const also_known[],
 	struct recording_settings *ret, struct errbuf *err);

@@ -354,6 +354,14 @@ static void check_when(
 		report_fault(rep, "recordings[].windows", -1, "needs when = \"windows\"");
 }
 
+/* Without a cutoff nothing is behind it: somebody forgot one. */
+static void check_after(struct report *rep, const config_setting_t *c)
+{
+	if (config_setting_get_member(c, "after") != NULL &&
+		config_setting_get_member(c, "cutoff") == NULL)
+		report_fault(rep, "recordings[].after", -1, AFTER_NEEDS_CUTOFF);
+}
+
 static void check_recording(struct report *rep, struct recording_settings *r)
 {
 	struct settings *s = rep->l->settings;
@@ -378,6 +386,7 @@ static void check_recording(struct report *rep, struct recording_settings *r)
 			report_fault(rep, "recordings[].stripes", (int)i, err.text);
 		}
 	check_when(rep, c, r);
+	check_after(rep, c);
 	if (recording_seal(r) < 0)
 		rep->l->out_of_memory = true;
 }

@@ -250,6 +250,26 @@ static void load_texts(struct loader *l, const struct setting *s, const config_s
 		l->out_of_memory = true;
 }
 
+static void load_flags(struct loader *l, const struct setting *s, const config_setting_t *c,
+	const char *shown, void *base)
+{
+	struct errbuf err;
+
+	if (!is_value_list(l, s, c, shown))
+		return;
+	for (int i = 0; i < config_setting_length(c); i++) {
+		const config_setting_t *item = config_setting_get_elem(c, (unsigned int)i);
+		const char *text = config_setting_get_string(item);
+		unsigned int line = config_setting_source_line(item);
+
+		if (text == NULL)
+			loader_fault(l, line, "%s[%d]: is %s, must be one of: %s", shown, i,
+				type_name(item), s->rule);
+		else if (setting_add_flag(s, text, base, &err) < 0)
+			loader_fault(l, line, "%s[%d]: %s", shown, i, err.text);
+	}
+}
+
 /* Groups */
 
 static void load_member(struct loader *l, const struct setting *s, const config_setting_t *c,
@@ -273,6 +293,9 @@ static void load_member(struct loader *l, const struct setting *s, const config_
 		break;
 	case SETTING_TEXTS:
 		load_texts(l, s, c, shown, base);
+		break;
+	case SETTING_FLAGS:
+		load_flags(l, s, c, shown, base);
 		break;
 	default:
 		load_text(l, s, c, shown, base);

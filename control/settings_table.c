@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "wirespool/protocol.h"
+#include "wirespool/rules.h"
 #include "wirespool/units.h"
 
 #define MIB (1ULL << 20)
@@ -13,12 +14,31 @@
 
 static const char *const LOG_LEVELS[] = {"error", "warn", "info", "debug", NULL};
 static const char *const WHENS[] = {"trigger", "always", "windows", NULL};
+static const char *const VLANS[] = {"any", "strict", NULL};
+static const char *const FRAGMENTS[] = {"keep", "follow", "literal", NULL};
+static const char *const AFTERS[] = {"headers", "drop", NULL};
+static const char *const TUNNELS[] = {"ipip", "gre", "vxlan", "geneve", "gtp-u", NULL};
 
 /* The choices are stored as these enums, in this order. */
 _Static_assert(LOG_ERROR == 0 && LOG_WARN == 1 && LOG_INFO == 2 && LOG_DEBUG == 3, "LOG_LEVELS");
 _Static_assert(WHEN_TRIGGER == 0 && WHEN_ALWAYS == 1 && WHEN_WINDOWS == 2, "WHENS");
+_Static_assert(FILTER_VLAN_ANY == 0 && FILTER_VLAN_STRICT == 1, "VLANS");
+_Static_assert(
+	FILTER_FRAGMENTS_KEEP == 0 && FILTER_FRAGMENTS_FOLLOW == 1 && FILTER_FRAGMENTS_LITERAL == 2,
+	"FRAGMENTS");
+_Static_assert(FILTER_AFTER_HEADERS == 0 && FILTER_AFTER_DROP == 1, "AFTERS");
 _Static_assert(sizeof(enum when) == sizeof(int) && sizeof(enum log_level) == sizeof(int), "");
+_Static_assert(sizeof(enum filter_vlan) == sizeof(int) &&
+		       sizeof(enum filter_fragments) == sizeof(int) &&
+		       sizeof(enum filter_after) == sizeof(int),
+	"");
+/* These as bits. */
+_Static_assert(FILTER_INNER_IPIP == 1 && FILTER_INNER_GRE == 2 && FILTER_INNER_VXLAN == 4 &&
+		       FILTER_INNER_GENEVE == 8 && FILTER_INNER_GTP_U == 16,
+	"TUNNELS");
 
+/* What takes effect in live runs does so at a reload. */
+#define LIVE                 .reload = true, .live = true
 #define IN(member)           .offset = offsetof(struct settings, member)
 #define IN_PORT(member)      .offset = offsetof(struct port_settings, member)
 #define IN_RECORDING(member) .offset = offsetof(struct recording_settings, member)
@@ -98,15 +118,49 @@ const struct setting SETTINGS[] = {
 		.count_offset = offsetof(struct recording_settings, port_count),
 		.max = SETTINGS_LIST_MAX, .rule = "1 to 64 names of ports, each once",
 		.help = "The ports to record from."},
-	{"recordings[].filter", SETTING_TEXT, .reload = true, IN_RECORDING(filter),
+	{"recordings[].filter", SETTING_TEXT, LIVE, IN_RECORDING(filter),
 		.rule = "an expression of pcap-filter(7)",
 		.help = "Which packets to keep. Without it all are kept."},
-	{"recordings[].snaplen", SETTING_TEXT, .reload = true, .preset = "262144",
-		IN_RECORDING(snaplen),
+	{"recordings[].rules_file", SETTING_TEXT, LIVE, IN_RECORDING(rules_file),
+		.rule = "an absolute path; not together with rules",
+		.help = "A file of rules, one on each line. The first that matches a packet says "
+			"whether to keep it, and how much of it; what none matches is dropped."},
+	{"recordings[].rules", SETTING_TEXTS, LIVE, IN_RECORDING(rules),
+		.count_offset = offsetof(struct recording_settings, rule_count), .max = RULES_MAX,
+		.rule = "1 to 100000 rules; not together with rules_file",
+		.help = "The same rules as a list."},
+	{"recordings[].vlan", SETTING_CHOICE, LIVE, .preset = "any", .choices = VLANS,
+		IN_RECORDING(vlan), .rule = "\"any\" or \"strict\"",
+		.help = "Whether an expression also finds its packets behind VLAN tags, MPLS "
+			"labels and PPPoE, or means of them just what it means to tcpdump."},
+	{"recordings[].inner", SETTING_FLAGS, LIVE, IN_RECORDING(inner), .choices = TUNNELS,
+		.max = sizeof(TUNNELS) / sizeof(TUNNELS[0]) - 1,
+		.rule = "1 to 5 of \"ipip\", \"gre\", \"vxlan\", \"geneve\" and \"gtp-u\", each "
+			"once",
+		.help = "Tunnels in which the packet inside is looked at as well."},
+	{"recordings[].fragments", SETTING_CHOICE, LIVE, .preset = "keep", .choices = FRAGMENTS,
+		IN_RECORDING(fragments), .rule = "\"keep\", \"follow\" or \"literal\"",
+		.help = "Which fragments that are not the first of their datagram, and so have no "
+			"ports, are kept: those that could match; those whose first fragment was "
+			"kept, or was not seen; or those that tcpdump would keep."},
+	{"recordings[].snaplen", SETTING_TEXT, LIVE, .preset = "262144", IN_RECORDING(snaplen),
 		.rule = "\"0\", \"14\" to \"262144\", \"headers\" or \"headers+N\"",
 		.help = "How much of each packet to store: bytes, or all headers that are "
 			"understood and N bytes after them. \"0\" and \"262144\" store whole "
 			"packets."},
+	{"recordings[].cutoff", SETTING_SIZE, LIVE, IN_RECORDING(cutoff_bytes), .min = 1,
+		.max = UINT32_MAX, .rule = "1 to 4294967295 bytes",
+		.help = "How much of each flow, both directions together, is kept from its "
+			"beginning. Without it all is."},
+	{"recordings[].after", SETTING_CHOICE, LIVE, .preset = "headers", .choices = AFTERS,
+		IN_RECORDING(after), .rule = "\"headers\" or \"drop\"; needs cutoff",
+		.help = "What is stored of a flow behind its cutoff: the headers of its packets, "
+			"or nothing."},
+	{"recordings[].cutoff_flows", SETTING_NUMBER, LIVE, .preset = "1000000",
+		IN_RECORDING(cutoff_flows), .min = 1024, .max = 268435456,
+		.rule = "1024 to 268435456",
+		.help = "How many flows at a time each queue remembers for a cutoff. Each takes "
+			"32 to 64 bytes of memory; what finds no place is kept."},
 	{"recordings[].stripes", SETTING_TEXTS, .required = true, .reload = true,
 		IN_RECORDING(stripes),
 		.count_offset = offsetof(struct recording_settings, stripe_count),

@@ -25,6 +25,7 @@ enum setting_type {
 	SETTING_CHOICE, /* an enum: the choice's place in choices */
 	SETTING_CPUS,   /* int[] and how many */
 	SETTING_TEXTS,  /* char ** and how many */
+	SETTING_FLAGS,  /* unsigned int: a bit for each of choices that the list has */
 };
 
 /* What a setting is part of, and so what its offsets count from. */
@@ -40,6 +41,7 @@ struct setting {
 	enum setting_type type;
 	bool required;
 	bool reload;        /* takes effect at [reload]; else at [start] */
+	bool live;          /* and that also in runs that are [live] */
 	const char *preset; /* the default as one would write it, without quotes; NULL: none */
 	const char *rule;   /* "2MiB to 16TiB" */
 	const char *help;
@@ -64,6 +66,9 @@ int setting_from_text(const struct setting *s, const char *text, void *base, str
 /* The same for NUMBER, already read. */
 int setting_from_number(const struct setting *s, int64_t number, void *base, struct errbuf *err);
 
+/* The same for one item of FLAGS, each once. */
+int setting_add_flag(const struct setting *s, const char *text, void *base, struct errbuf *err);
+
 /*
  * The value as it would be written in the file, to free(); "none" for what is not set. NULL: no
  * memory.
@@ -87,16 +92,20 @@ struct setting_origin {
 
 /*
  * Checks what a recording's own values can say without the rest of the file, and works out what hangs on
- * them: name, filter, snaplen to cut, stripes, clock. Says each fault to report with the setting's path
- * ("recordings[].filter") and the item in a list (-1: none).
+ * them: name, filter, rules (rule_set must be NULL before), snaplen to cut, stripes, clock. Says each
+ * fault to report with the setting's path ("recordings[].filter") and the item in a list (-1: none).
+ * Rules that keep no packet are no fault: the log gets a warning.
  * any_linktype: the packets may be other than Ethernet.
  */
 typedef void recording_report(void *arg, const char *path, int item, const char *text);
 void recording_check(
 	struct recording_settings *r, bool any_linktype, recording_report *report, void *arg);
 
-/* Works out the fingerprint, when all else is set. -ENOMEM. */
+/* Works out fingerprint and filter_print, when all else is set. -ENOMEM. */
 int recording_seal(struct recording_settings *r);
+
+/* Whether after was given is seen only in the file or request: its default is a value, too. */
+#define AFTER_NEEDS_CUTOFF "needs a cutoff, try cutoff = \"20 KiB\""
 
 /* "must be 1 to 31 of A-Z a-z 0-9 _ . -, not beginning with - or ." */
 int name_check(const char *name, struct errbuf *err);

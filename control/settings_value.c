@@ -55,6 +55,21 @@ int setting_from_number(const struct setting *s, int64_t number, void *base, str
 	return 0;
 }
 
+int setting_add_flag(const struct setting *s, const char *text, void *base, struct errbuf *err)
+{
+	unsigned int *flags = at(base, s->offset), flag = 1;
+
+	for (unsigned int i = 0; s->choices[i] != NULL; i++, flag <<= 1) {
+		if (strcmp(s->choices[i], text) != 0)
+			continue;
+		if ((*flags & flag) != 0)
+			return fail_with(err, -EINVAL, "\"%s\" is there twice", text);
+		*flags |= flag;
+		return 0;
+	}
+	return fail_with(err, -EINVAL, "\"%s\" is not one of: %s", text, s->rule);
+}
+
 int setting_from_text(const struct setting *s, const char *text, void *base, struct errbuf *err)
 {
 	uint64_t value = 0;
@@ -85,6 +100,7 @@ int setting_from_text(const struct setting *s, const char *text, void *base, str
 	case SETTING_GROUPS:
 	case SETTING_CPUS:
 	case SETTING_TEXTS:
+	case SETTING_FLAGS:
 		return fail_with(err, -EINVAL, "is not one value");
 	}
 	if (r < 0)
@@ -182,6 +198,29 @@ static char *list_text(const struct setting *s, const void *base)
 	return text;
 }
 
+static char *flags_text(const struct setting *s, unsigned int flags)
+{
+	const char *between = "[";
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (f == NULL)
+		return NULL;
+	for (unsigned int i = 0; s->choices[i] != NULL; i++) {
+		if ((flags & (1U << i)) == 0)
+			continue;
+		(void)fprintf(f, "%s\"%s\"", between, s->choices[i]);
+		between = ", ";
+	}
+	(void)fputc(']', f);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
 char *setting_to_text(const struct setting *s, const void *base)
 {
 	const void *place = const_at(base, s->offset);
@@ -221,6 +260,10 @@ char *setting_to_text(const struct setting *s, const void *base)
 		if (*(const unsigned int *)const_at(base, s->count_offset) == 0)
 			break;
 		return list_text(s, base);
+	case SETTING_FLAGS:
+		if (*(const unsigned int *)place == 0)
+			break;
+		return flags_text(s, *(const unsigned int *)place);
 	}
 	return strdup("none");
 }

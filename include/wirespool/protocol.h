@@ -9,8 +9,13 @@
  *       {"ok":true,"version","pid","uptime_s","now","clock","ports":[...],"runs":[...],"ended":[...],
  *        "recordings":[...],"stripes":[...],"lcores":[...],"writers":[...],"warnings":[...]}
  *   {"cmd":"trigger","recording":NAME[,"for":TIME]}
- *   {"cmd":"trigger","ports":[NAME...],"stripes":[DIR...][,"name","filter","snaplen","for","bytes","packets","rotate_bytes","rotate_every"]}
- *       {"ok":true,"run":ID}
+ *   {"cmd":"trigger","ports":[NAME...],"stripes":[DIR...][,"name","filter","rules_file","rules":[RULE...],"vlan","inner":[TUNNEL...],"fragments",
+ *         "snaplen","cutoff","after","cutoff_flows":N,"for","bytes","packets","rotate_bytes","rotate_every","rotate_on_clock"]}
+ *       {"ok":true,"run":ID}      values as in wirespool.conf(5); either "rules_file", an absolute path, or "rules"
+ *   {"cmd":"set","recording":NAME[,"filter","snaplen","rules_file","vlan","inner":[TUNNEL...],"fragments","cutoff","after"]}
+ *       {"ok":true,"recording":NAME,"generation":N,"since":TIME,"runs":[ID...],"pending":true|false}
+ *         null takes a setting away. runs: those that are live; since: null when none is. pending: a table of rules is being built,
+ *         and the filter before goes on; `status` tells when it is in place, or why it is not
  *   {"cmd":"stop","what":RUN|RECORDING}         {"ok":true,"runs":[ID...]}      at once; `status` tells when they ended
  *   {"cmd":"schedule"[,"next":N]}               {"ok":true,"windows":[{"recording","start","end","start_local","end_local","timezone","live"}...]}
  *   {"cmd":"reload"}                            {"ok":true,"applied":[TEXT...],"needs_restart":[TEXT...]}
@@ -32,7 +37,8 @@
  *   stripe {"path","queued_bytes","written_bytes","free_bytes","direct","error"}
  *   lcore {"port","queue","cpu","pkts","busy_ns"}      busy_ns: with packets; of pkts, what each cost
  *   writer {"cpu","pkts","busy_ns","chunks","chunks_free","huge_pages","registered"}
- *   recording {"name","when","ports":[],"stripes":[],"live"}
+ *   recording {"name","when","ports":[],"stripes":[],"live","filter":{"generation","since","pending","error"}}
+ *          filter: which one its live runs have, as in the answer of "set"; error: why the last change was not made, or null
  */
 
 #define PROTOCOL_SOCKET "/run/wirespool/control.sock"

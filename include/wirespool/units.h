@@ -3,8 +3,9 @@
  * Units: sizes, times and rates as text, the way users write and read them.
  *
  * Parsing takes the whole text or fails with -EINVAL (or -ERANGE past 64 bits)
- * and a sentence in err; *ret is stored on success only. Formatting writes at
- * most UNITS_TEXT bytes, the NUL included, and returns its buffer.
+ * and a sentence in err; *ret is stored on success only. One blank may stand between
+ * a number and its unit. Formatting writes at most UNITS_TEXT bytes, the NUL included,
+ * and returns its buffer.
  */
 
 #include <stdint.h>

@@ -34,6 +34,11 @@ for command in "" $(grep -v help <<<"$commands"); do
 	expect_equal "$(offers wirespool ${command:+"$command"} --)" "$options"
 done
 
+claim "set has keys behind the recording, and options have their values"
+expect_equal "$(offers wirespool set office v)" "vlan="
+expect_equal "$(offers wirespool record --vlan "")" "any
+strict"
+
 claim "the command is found behind the global option"
 expect_equal "$(offers wirespool -S /tmp/s verify --)" "--help
 --json"

@@ -15,8 +15,8 @@ page_options()
 
 help_options()
 {
-	sed -nE 's/^ {2}(-., --[a-z-]+( [A-Z]+)?).*/\1/p; s/^ {6}(--[a-z-]+( [A-Z]+)?).*/\1/p' <<<"$out" |
-		sed 's/,//' | sort
+	sed -nE 's/^ {2}(-., --[a-z-]+( [^ ]+)?).*/\1/p; s/^ {6}(--[a-z-]+( [^ ]+)?).*/\1/p' <<<"$out" |
+		sed 's/^\(-.\),/\1/' | sort
 }
 
 claim "global options"

@@ -49,6 +49,13 @@ expect_equal "$(head -1 private.json.requests | jq -cS .)" \
 expect_equal "$(grep '"devices":\["gen' private.json.requests | jq -cS .)" \
 	'{"bytes":"1MB","cmd":"record","cpus":[0,2,3],"devices":["gen:rate=40G","pcap:x"],"filter":"tcp port 80","for":"10s","name":"web","packets":5,"rotate_bytes":"1GiB","rotate_every":"1h","rotate_on_clock":true,"snaplen":"headers+8","stripes":["null:"]}'
 
+claim "record sends what the filter is to mean, with an absolute file of rules"
+rm private.json.requests
+run record -o null: --rules office.rules --vlan strict --inner ipip,geneve --fragments literal \
+	--cutoff 1MiB --after headers eth0
+expect_equal "$(head -1 private.json.requests | jq -cS .)" \
+	'{"after":"headers","cmd":"record","cutoff":"1MiB","devices":["eth0"],"fragments":"literal","inner":["ipip","geneve"],"rules_file":"'"$tmp"'/office.rules","stripes":["null:"],"vlan":"strict"}'
+
 claim "--json is the summary as one object on one line"
 answers "{\"record\":[$begun],\"status\":[$status],\"summary\":[$(summary_json 0 0 '"a"')]}"
 run record --json eth0

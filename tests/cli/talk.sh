@@ -67,6 +67,78 @@ expect_code 0
 expect_equal "$(requests | jq -cS .)" \
 	'{"bytes":"1GiB","cmd":"trigger","filter":"udp port 53","for":"5s","name":"dns","packets":100,"ports":["left","right"],"rotate_bytes":"64MiB","rotate_every":"5m","rotate_on_clock":true,"snaplen":"headers+64","stripes":["'"$tmp"'/sub","/abs","null:"]}'
 
+claim "trigger --port sends what the filter is to mean, with an absolute file of rules"
+rm "$socket.requests"
+run trigger -S "$socket" --port left -o null: --rules sub/office.rules --vlan strict \
+	--inner vxlan,gtp-u,gre --fragments follow --cutoff '20 KiB' --after drop
+expect_code 0
+expect_equal "$(requests | jq -cS .)" \
+	'{"after":"drop","cmd":"trigger","cutoff":"20 KiB","fragments":"follow","inner":["vxlan","gtp-u","gre"],"ports":["left"],"rules_file":"'"$tmp"'/sub/office.rules","stripes":["null:"],"vlan":"strict"}'
+
+claim "set sends each key, and prints since when the live runs have the new filter"
+start_daemon '{"set":[{"ok":true,"recording":"office","generation":3,"since":"2026-11-21T03:30:00.123Z","runs":["r1","r2"],"pending":false}]}'
+run set -S "$socket" office 'filter=tcp[2:2] = 80' snaplen=headers rules=office.rules vlan=strict \
+	inner=vxlan,gre fragments=literal cutoff=1MiB after=drop
+expect_code 0
+expect_err ""
+expect_out "office: filter generation 3 since 03:30:00.123 in 2 live runs"
+expect_equal "$(requests | jq -cS .)" \
+	'{"after":"drop","cmd":"set","cutoff":"1MiB","filter":"tcp[2:2] = 80","fragments":"literal","inner":["vxlan","gre"],"recording":"office","rules_file":"'"$tmp"'/office.rules","snaplen":"headers","vlan":"strict"}'
+run set --json -S "$socket" office after=drop
+expect_out '{"recording":"office","generation":3,"since":"2026-11-21T03:30:00.123Z","runs":["r1","r2"],"pending":false}'
+
+claim "set: an empty value takes the setting away, whatever its type"
+rm "$socket.requests"
+run set -S "$socket" office filter= rules= inner= cutoff=
+expect_code 0
+expect_equal "$(requests | jq -cS .)" \
+	'{"cmd":"set","cutoff":null,"filter":null,"inner":null,"recording":"office","rules_file":null}'
+
+claim "set of a recording with no live run says so"
+start_daemon '{"set":[{"ok":true,"recording":"office","generation":0,"since":null,"runs":[],"pending":false}]}'
+run set -S "$socket" office vlan=any
+expect_code 0
+expect_out "office: changed, no run is live"
+
+# filter_json PENDING ERROR: a status with the filters of two recordings
+filter_json()
+{
+	printf '{"ok":true,"recordings":[{"name":"night","filter":{"generation":9,"since":null,"pending":false,"error":"x"}},{"name":"office","filter":{"generation":4,"since":"2026-11-21T03:30:07.500Z","pending":%s,"error":%s}}]}' \
+		"$1" "$2"
+}
+pending='{"ok":true,"recording":"office","generation":3,"since":"2026-11-21T03:30:00.123Z","runs":["r1"],"pending":true}'
+
+claim "set waits while a table of rules is built"
+start_daemon "{\"set\":[$pending],\"status\":[$(filter_json true null),$(filter_json true null),$(filter_json false null)]}"
+run set -S "$socket" office rules=/etc/long.rules
+expect_code 0
+expect_err ""
+expect_out "office: filter generation 4 since 03:30:07.500 in 1 live run"
+expect_equal "$(requests | jq -r .cmd | tr '\n' ' ')" "set status status status "
+run set --json -S "$socket" office rules=/etc/long.rules
+expect_out '{"recording":"office","generation":4,"since":"2026-11-21T03:30:07.500Z","runs":["r1"],"pending":false}'
+
+claim "set of a table that cannot be built fails, and says what goes on"
+start_daemon "{\"set\":[$pending],\"status\":[$(filter_json true null),$(filter_json false '"no memory for 100000 rules"')]}"
+run set -S "$socket" office rules=/etc/long.rules
+expect_code 1
+expect_out ""
+expect_err "error: office: no memory for 100000 rules; the filter before goes on"
+
+claim "set whose recording goes while it waits fails"
+start_daemon "{\"set\":[$pending],\"status\":[{\"ok\":true,\"recordings\":[]}]}"
+run set -S "$socket" office rules=/etc/long.rules
+expect_code 1
+expect_out ""
+expect_err "error: recording 'office' is gone from the settings"
+
+claim "set that the daemon refuses says why"
+start_daemon '{"set":[{"ok":false,"error":"no recording is called '"'lab'"'","usage":true}]}'
+run set -S "$socket" lab filter=tcp
+expect_code 2
+expect_out ""
+expect_err "error: no recording is called 'lab'"
+
 claim "stop waits until the run has ended and prints its ledger"
 live=$(run_json r1 live 0) finishing=$(run_json r1 finishing 0) ended=$(run_json r1 ended 0)
 start_daemon "{\"stop\":[{\"ok\":true,\"runs\":[\"r1\"]}],\"status\":[

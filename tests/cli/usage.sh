@@ -28,6 +28,12 @@ wrong "wirespool record: needs a DEVICE: eth0, a PCI address, pcap:FILE, gen:...
 	record
 wrong "wirespool record: --on-clock says how --every cuts; give --every TIME; see 'wirespool record --help'" \
 	record --on-clock eth0
+wrong "wirespool record: --after says what is behind --cutoff; give --cutoff SIZE; see 'wirespool record --help'" \
+	record --after drop eth0
+wrong "wirespool record: option '--vlan' needs an argument, any|strict; see 'wirespool record --help'" \
+	record eth0 --vlan
+wrong "wirespool record: --rules: must not be empty; see 'wirespool record --help'" \
+	record --rules "" eth0
 wrong "wirespool record: --name: must not be empty; see 'wirespool record --help'" \
 	record --name "" eth0
 for list in "" x "1," "1,,2" 3-1 -1 99999 1-; do
@@ -42,6 +48,17 @@ wrong "wirespool trigger: 'office' has its own filter in the settings; of the op
 	trigger -f tcp office
 wrong "wirespool trigger: takes one RECORDING, got also 'b'; see 'wirespool trigger --help'" \
 	trigger a b
+known="filter, snaplen, rules, vlan, inner, fragments, cutoff, after"
+wrong "wirespool set: needs a RECORDING and at least one KEY=VALUE; see 'wirespool set --help'" set
+wrong "wirespool set: needs a RECORDING and at least one KEY=VALUE; see 'wirespool set --help'" \
+	set office
+wrong "wirespool set: 'filter' is not KEY=VALUE; KEY is one of $known; see 'wirespool set --help'" \
+	set office filter
+wrong "wirespool set: unknown key 'stripes'; there are $known; see 'wirespool set --help'" \
+	set office filter=tcp stripes=/data0
+wrong "wirespool set: unknown key ''; there are $known; see 'wirespool set --help'" set office =tcp
+wrong "wirespool set: 'vlan' is there twice; see 'wirespool set --help'" \
+	set office vlan=any vlan=
 wrong "wirespool stop: needs one RUN or RECORDING, got 0; see 'wirespool stop --help'" stop
 wrong "wirespool reload: takes no operands, got 'now'; see 'wirespool reload --help'" reload now
 wrong "wirespool verify: needs a PATH: a file, or a directory of files; see 'wirespool verify --help'" \
@@ -49,7 +66,7 @@ wrong "wirespool verify: needs a PATH: a file, or a directory of files; see 'wir
 
 claim "limits that mean nothing are refused, with the option's name"
 for option in --for=0 --for=5 --for=x --packets=0 --packets=-1 --packets=1k --bytes=0 --bytes=5x \
-	--rotate=0 --every=0s; do
+	--rotate=0 --every=0s --cutoff=0 --cutoff=20x; do
 	run record "$option" eth0
 	expect_code 2
 	expect_out ""
@@ -66,6 +83,11 @@ claim "a file name that is not UTF-8 is refused and not sent"
 run record $'caf\xe9'
 expect_code 2
 expect_err_like "is not UTF-8 text"
+for change in $'filter=caf\xe9' $'rules=caf\xe9' $'inner=gre,caf\xe9'; do
+	run set office "$change"
+	expect_code 2
+	expect_err_like "is not UTF-8 text"
+done
 
 claim "--version is the version on stdout"
 run --version
@@ -83,12 +105,12 @@ for option in --help -h; do
 	expect_code 0
 	expect_out "$help"
 done
-for command in record status trigger stop schedule check reload list verify recover help; do
+for command in record status trigger set stop schedule check reload list verify recover help; do
 	expect_out_like "^  $command +[a-z]"
 done
 
 claim "each command has help on stdout, also by 'help COMMAND'"
-for command in record status trigger stop schedule check reload list verify recover; do
+for command in record status trigger set stop schedule check reload list verify recover; do
 	run "$command" --help
 	expect_code 0
 	expect_err ""

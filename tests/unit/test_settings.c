@@ -11,10 +11,23 @@
 
 #include "control/settings.h"
 #include "wirespool/protocol.h"
+#include "wirespool/rules.h"
 #include "wirespool/units.h"
 
-/* A directory of the test: a file of settings, two stripes, a plain file. */
+/* A directory of the test: a file of settings, one of rules, two stripes, an empty file. */
 static char dir[64], conf[80];
+
+static void write_rules(const char *text)
+{
+	char path[96];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/rules", dir);
+	f = fopen(path, "we");
+	ck_assert_ptr_nonnull(f);
+	(void)fputs(text, f);
+	ck_assert_int_eq(fclose(f), 0);
+}
 
 static void set_up(void)
 {
@@ -32,11 +45,14 @@ static void set_up(void)
 	f = fopen(path, "we");
 	ck_assert_ptr_nonnull(f);
 	(void)fclose(f);
+	write_rules(
+		"# the office\n\nkeep tcp any any any 443\ndrop any any any any any # the rest\n");
 }
 
 static void tear_down(void)
 {
-	static const char *const names[] = {"data0", "data1", "file", "link", "wirespool.conf"};
+	static const char *const names[] = {
+		"data0", "data1", "file", "link", "log", "rules", "wirespool.conf"};
 	char path[96];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -357,6 +373,62 @@ START_TEST(a_snaplen_is_whole_14_or_more_or_headers)
 }
 END_TEST
 
+START_TEST(what_a_filter_means_is_a_choice_or_a_list_of_tunnels)
+{
+	must_fail(RECORDING("vlan = \"all\"; fragments = \"drop\"; inner = [\"vxlan\", \"gtp\"];\n"
+			    "cutoff = \"20 KiB\"; after = \"nothing\";"),
+		FAULTS("4: recordings[0].vlan: \"all\" must be \"any\" or \"strict\"",
+			"4: recordings[0].fragments: \"drop\" must be \"keep\", \"follow\" or "
+			"\"literal\"",
+			"4: recordings[0].inner[1]: \"gtp\" is not one of: 1 to 5 of \"ipip\"",
+			"5: recordings[0].after: \"nothing\" must be \"headers\" or \"drop\""));
+	must_fail(RECORDING("inner = ( \"gre\",\n1, \"gre\" );"),
+		FAULTS("5: recordings[0].inner[1]: is a number, must be one of: 1 to 5",
+			"5: recordings[0].inner[2]: \"gre\" is there twice"));
+	must_fail(RECORDING("inner = \"gre\";"),
+		FAULTS("4: recordings[0].inner: is text, must be a list [...] of 1 to 5"));
+	must_fail(RECORDING("inner = [];"), FAULTS("4: recordings[0].inner: has 0 items"));
+}
+END_TEST
+
+START_TEST(a_cutoff_has_a_size_and_after_needs_one)
+{
+	must_fail(RECORDING("cutoff = \"0\"; cutoff_flows = 1023;"),
+		FAULTS("4: recordings[0].cutoff: \"0\" must be 1 to 4294967295 bytes",
+			"4: recordings[0].cutoff_flows: 1023 must be 1024 to 268435456"));
+	must_fail(RECORDING("cutoff = \"4 GiB\"; cutoff_flows = 268435457;"),
+		FAULTS("4: recordings[0].cutoff: \"4 GiB\" must be",
+			"4: recordings[0].cutoff_flows: 268435457 must be"));
+	must_fail(RECORDING("after = \"headers\";"),
+		FAULTS("4: recordings[0].after: needs a cutoff, try cutoff = \"20 KiB\""));
+	/* One mistake, said once. */
+	must_fail(RECORDING("cutoff = \"x\"; after = \"drop\";"),
+		FAULTS("4: recordings[0].cutoff: \"x\" is not a size"));
+	settings_free(must_load(RECORDING("cutoff_flows = 1024;")));
+}
+END_TEST
+
+START_TEST(faults_of_rules_are_told_beside_the_line_of_the_settings)
+{
+	char fault[192];
+
+	write_rules("keep tcp any any any 443\nkeep tcp any any any\n");
+	(void)snprintf(fault, sizeof(fault),
+		"4: recordings[0].rules_file: %s/rules:2: a rule is ACTION PROTO", dir);
+	must_fail(RECORDING("rules_file = \"^/rules\";"), FAULTS(fault));
+	must_fail(RECORDING("rules_file = \"^/none\";"),
+		FAULTS("4: recordings[0].rules_file: cannot open '"));
+	must_fail(RECORDING("rules_file = \"rules\";"),
+		FAULTS("4: recordings[0].rules_file: \"rules\" must be an absolute path"));
+	must_fail(
+		RECORDING(
+			"rules = ( \"keep tcp any any any 443\",\n\"kept any any any any any\" );"),
+		FAULTS("4: recordings[0].rules: r, rule 2: the action must be keep"));
+	must_fail(RECORDING("rules_file = \"^/none\";\nrules = [ \"keep any any any any any\" ];"),
+		FAULTS("5: recordings[0].rules: not together with rules_file"));
+}
+END_TEST
+
 START_TEST(stripes_are_directories_that_can_be_written_each_once)
 {
 	char link[96], target[96];
@@ -467,7 +539,14 @@ START_TEST(a_short_recording_has_the_defaults)
 	ck_assert_uint_eq(p->cpu_count, 0);
 	ck_assert_ptr_null(r->filter);
 	ck_assert_int_eq(r->when, WHEN_TRIGGER);
+	ck_assert_ptr_null(r->rule_set);
+	ck_assert_int_eq(r->vlan, FILTER_VLAN_ANY);
+	ck_assert_uint_eq(r->inner, 0);
+	ck_assert_int_eq(r->fragments, FILTER_FRAGMENTS_KEEP);
 	ck_assert(cut_keeps_all(&r->cut));
+	ck_assert_uint_eq(r->cutoff_bytes, 0);
+	ck_assert_int_eq(r->after, FILTER_AFTER_HEADERS);
+	ck_assert_uint_eq(r->cutoff_flows, 1000000);
 	ck_assert_uint_eq(r->rotate_bytes, 1ULL << 30);
 	ck_assert_uint_eq(r->rotate_ns, 0);
 	ck_assert(!r->rotate_on_clock);
@@ -489,6 +568,9 @@ static const char WHOLE[] = "control: { socket = \"/run/x.sock\"; group = \"root
 			    "         { name = \"right\"; device = \"gen:rate=1G\"; } );\n"
 			    "recordings: ( { name = \"office\"; ports = [\"left\", \"right\"]; "
 			    "filter = \"udp port 53\"; snaplen = \"headers+64\";\n"
+			    "  rules_file = \"^/rules\"; vlan = \"strict\"; inner = ( \"vxlan\", "
+			    "\"ipip\" ); fragments = \"follow\";\n"
+			    "  cutoff = \"20 KiB\"; after = \"drop\"; cutoff_flows = 2048;\n"
 			    "  stripes = (\"^/data0\", \"^/data1\"); when = \"windows\";\n"
 			    "  windows: ( { days = \"mon-fri\"; start = \"08:00\"; length = "
 			    "\"10h\"; timezone = \"Europe/Berlin\"; },\n"
@@ -523,6 +605,13 @@ START_TEST(every_value_of_a_whole_file_is_taken)
 	ck_assert_str_eq(r->snaplen, "headers+64");
 	ck_assert(r->cut.headers);
 	ck_assert_uint_eq(r->cut.extra, 64);
+	ck_assert_uint_eq(r->rule_set->count, 2);
+	ck_assert_int_eq(r->vlan, FILTER_VLAN_STRICT);
+	ck_assert_uint_eq(r->inner, FILTER_INNER_VXLAN | FILTER_INNER_IPIP);
+	ck_assert_int_eq(r->fragments, FILTER_FRAGMENTS_FOLLOW);
+	ck_assert_uint_eq(r->cutoff_bytes, 20480);
+	ck_assert_int_eq(r->after, FILTER_AFTER_DROP);
+	ck_assert_uint_eq(r->cutoff_flows, 2048);
 	(void)snprintf(stripe, sizeof(stripe), "%s/data1", dir);
 	ck_assert_uint_eq(r->stripe_count, 2);
 	ck_assert_str_eq(r->stripes[1], stripe);
@@ -556,39 +645,110 @@ static char *replaced(const char *text, const char *from, const char *to)
 	return made;
 }
 
-START_TEST(a_fingerprint_changes_with_every_value_and_with_nothing_else)
+/* Loads WHOLE with from replaced by to, and says which of the two prints that changes. */
+static void prints_changed(
+	const char *from, const char *to, bool *ret_fingerprint, bool *ret_filter_print)
+{
+	char *text = replaced(WHOLE, from, to);
+	struct settings *s = must_load(WHOLE), *t = must_load(text);
+
+	*ret_fingerprint = strcmp(s->recordings[0].fingerprint, t->recordings[0].fingerprint) != 0;
+	*ret_filter_print =
+		strcmp(s->recordings[0].filter_print, t->recordings[0].filter_print) != 0;
+	settings_free(s);
+	settings_free(t);
+	free(text);
+}
+
+START_TEST(a_fingerprint_changes_with_every_value_that_is_not_live_and_with_nothing_else)
 {
 	static const char *const changes[][2] = {{"\"office\"", "\"lab\""},
-		{"[\"left\", \"right\"]", "[\"left\"]"}, {"udp port 53", "udp port 54"},
-		{"headers+64", "headers+65"}, {"\"^/data0\", ", ""}, {"mon-fri", "mon-thu"},
-		{"08:00", "08:01"}, {"10h", "11h"}, {"Europe/Berlin", "Europe/Paris"},
-		{"BYDAY=-1FR", "BYDAY=-1TH"}, {"64MiB", "65MiB"}, {"\"5m\"", "\"6m\""},
-		{"on_clock = true", "on_clock = false"}, {"100GB", "100GiB"},
+		{"[\"left\", \"right\"]", "[\"left\"]"}, {"\"^/data0\", ", ""},
+		{"mon-fri", "mon-thu"}, {"08:00", "08:01"}, {"10h", "11h"},
+		{"Europe/Berlin", "Europe/Paris"}, {"BYDAY=-1FR", "BYDAY=-1TH"}, {"64MiB", "65MiB"},
+		{"\"5m\"", "\"6m\""}, {"on_clock = true", "on_clock = false"}, {"100GB", "100GiB"},
 		{"time = \"2h\"", "time = \"3h\""}, {"10000000000", "10000000001"},
 		{"250ms", "251ms"}};
-	struct settings *s = must_load(WHOLE), *t;
-	char *text;
+	bool fingerprint, filter_print;
 
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-		text = replaced(WHOLE, changes[i][0], changes[i][1]);
-		t = must_load(text);
-		ck_assert_msg(
-			strcmp(s->recordings[0].fingerprint, t->recordings[0].fingerprint) != 0,
-			"%s", changes[i][1]);
-		settings_free(t);
-		free(text);
+		prints_changed(changes[i][0], changes[i][1], &fingerprint, &filter_print);
+		ck_assert_msg(fingerprint && !filter_print, "%s", changes[i][1]);
 	}
-	text = replaced(WHOLE, "recordings: (", "\n\n# moved\nrecordings: (");
-	t = must_load(text);
+	prints_changed("recordings: (", "\n\n# moved\nrecordings: (", &fingerprint, &filter_print);
+	ck_assert(!fingerprint && !filter_print);
+	prints_changed("\"64MiB\"", "\"65536KiB\"", &fingerprint, &filter_print);
+	ck_assert(!fingerprint && !filter_print);
+}
+END_TEST
+
+START_TEST(a_filter_print_changes_with_every_value_that_is_live_and_with_nothing_else)
+{
+	static const char *const changes[][2] = {{"udp port 53", "udp port 54"},
+		{"headers+64", "headers+65"}, {"rules_file = \"^/rules\";", ""},
+		{"\"strict\"", "\"any\""}, {"\"ipip\"", "\"gre\""}, {"\"follow\"", "\"literal\""},
+		{"20 KiB", "21 KiB"}, {"\"drop\"", "\"headers\""}, {"2048", "2049"}};
+	bool fingerprint, filter_print;
+
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		prints_changed(changes[i][0], changes[i][1], &fingerprint, &filter_print);
+		ck_assert_msg(filter_print && !fingerprint, "%s", changes[i][1]);
+	}
+	prints_changed(
+		"( \"vxlan\", \"ipip\" )", "[ \"ipip\", \"vxlan\" ]", &fingerprint, &filter_print);
+	ck_assert(!fingerprint && !filter_print);
+}
+END_TEST
+
+START_TEST(a_filter_print_changes_with_what_a_file_of_rules_says)
+{
+	struct settings *s = must_load(WHOLE), *t;
+
+	write_rules("keep tcp any any any 443 # for the auditors\ndrop any any any any any\n");
+	t = must_load(WHOLE);
+	ck_assert_str_eq(s->recordings[0].filter_print, t->recordings[0].filter_print);
+	settings_free(t);
+	write_rules("keep tcp any any any 444\ndrop any any any any any\n");
+	t = must_load(WHOLE);
+	ck_assert_str_ne(s->recordings[0].filter_print, t->recordings[0].filter_print);
 	ck_assert_str_eq(s->recordings[0].fingerprint, t->recordings[0].fingerprint);
 	settings_free(t);
-	free(text);
-	text = replaced(WHOLE, "\"64MiB\"", "\"65536KiB\"");
-	t = must_load(text);
-	ck_assert_str_eq(s->recordings[0].fingerprint, t->recordings[0].fingerprint);
-	settings_free(t);
-	free(text);
 	settings_free(s);
+}
+END_TEST
+
+/* What a load of text writes to the log. */
+static void log_of(const char *text, char log[512])
+{
+	char path[96];
+	int before = dup(STDERR_FILENO);
+	size_t n;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/log", dir);
+	f = fopen(path, "w+e");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_ge(dup2(fileno(f), STDERR_FILENO), 0);
+	settings_free(must_load(text));
+	ck_assert_int_ge(dup2(before, STDERR_FILENO), 0);
+	(void)close(before);
+	rewind(f);
+	n = fread(log, 1, 511, f);
+	log[n] = '\0';
+	(void)fclose(f);
+}
+
+START_TEST(rules_that_keep_no_packet_are_a_warning_and_no_fault)
+{
+	char log[512];
+
+	log_of(RECORDING("rules = [ \"drop any any any any any\" ];"), log);
+	ck_assert_str_eq(log, "warning: recording 'r': none of its rules keeps a packet, so "
+			      "nothing is recorded\n");
+	log_of(RECORDING("rules_file = \"^/file\";"), log);
+	ck_assert_ptr_nonnull(strstr(log, "none of its rules keeps a packet"));
+	log_of(RECORDING("rules_file = \"^/rules\";"), log);
+	ck_assert_str_eq(log, "");
 }
 END_TEST
 
@@ -598,6 +758,7 @@ START_TEST(a_copy_of_a_recording_outlives_it)
 	struct recording_settings copy;
 	struct occurrence o;
 
+	write_rules("no longer rules\n");
 	ck_assert_int_eq(recording_copy(&s->recordings[0], &copy), 0);
 	settings_free(s);
 	ck_assert_str_eq(copy.name, "office");
@@ -606,9 +767,34 @@ START_TEST(a_copy_of_a_recording_outlives_it)
 	ck_assert_uint_eq(copy.window_count, 2);
 	ck_assert_int_eq(window_next(copy.windows[0], 0, &o), 0);
 	ck_assert_ptr_nonnull(strstr(copy.fingerprint, "mon-fri"));
+	ck_assert_ptr_nonnull(strstr(copy.filter_print, "udp port 53"));
+	ck_assert_uint_eq(copy.rule_set->count, 2);
+	ck_assert_str_eq(copy.rule_set->list[0].text, "keep tcp any any any 443");
+	ck_assert_uint_eq(copy.rule_set->list[0].line, 3);
+	ck_assert_uint_eq(copy.rule_set->list[1].line, 4);
+	ck_assert_str_eq(copy.rule_set->name, copy.rules_file);
 	recording_done(&copy);
 	recording_done(&copy);
 	recording_done(NULL);
+}
+END_TEST
+
+START_TEST(a_copy_of_a_list_of_rules_outlives_it)
+{
+	/* A line end inside a text is a blank. */
+	struct settings *s = must_load(RECORDING("rules = ( \"drop udp any any any 53\",\n"
+						 "\"keep tcp any any\\nany 443\" );"));
+	struct recording_settings copy;
+
+	ck_assert_int_eq(recording_copy(&s->recordings[0], &copy), 0);
+	settings_free(s);
+	ck_assert_uint_eq(copy.rule_count, 2);
+	ck_assert_str_eq(copy.rules[0], "drop udp any any any 53");
+	ck_assert_uint_eq(copy.rule_set->count, 2);
+	ck_assert_int_eq(copy.rule_set->list[1].action, RULE_KEEP);
+	ck_assert_uint_eq(copy.rule_set->list[1].line, 2);
+	ck_assert_str_eq(copy.rule_set->name, "r");
+	recording_done(&copy);
 }
 END_TEST
 
@@ -686,7 +872,23 @@ START_TEST(a_request_that_is_wrong_names_the_key)
 			"rotate_on_clock: true needs every"},
 		{"{\"stripes\":[\"null:\"],\"rotate_bytes\":\"1MiB\"}",
 			"rotate_bytes: \"1MiB\" must be 2MiB"},
-		{"{\"stripes\":[\"null:\"],\"flush\":null}", "flush: must be text"}};
+		{"{\"stripes\":[\"null:\"],\"flush\":null}", "flush: must be text"},
+		{"{\"stripes\":[\"null:\"],\"rules_file\":\"x\"}",
+			"rules_file: \"x\" must be an absolute path"},
+		{"{\"stripes\":[\"null:\"],\"rules\":[\"keep\"]}",
+			"rules: capture, rule 1: a rule is ACTION"},
+		{"{\"stripes\":[\"null:\"],\"rules\":\"drop\"}", "rules: must be a list"},
+		{"{\"stripes\":[\"null:\"],\"vlan\":\"all\"}", "vlan: \"all\" must be \"any\""},
+		{"{\"stripes\":[\"null:\"],\"inner\":\"gre\"}", "inner: must be a list"},
+		{"{\"stripes\":[\"null:\"],\"inner\":[]}", "inner: must be a list"},
+		{"{\"stripes\":[\"null:\"],\"inner\":[1]}", "inner: must be a list"},
+		{"{\"stripes\":[\"null:\"],\"inner\":[\"gtp\"]}", "inner: \"gtp\" is not one of"},
+		{"{\"stripes\":[\"null:\"],\"fragments\":1}", "fragments: must be text"},
+		{"{\"stripes\":[\"null:\"],\"cutoff\":20}", "cutoff: must be text"},
+		{"{\"stripes\":[\"null:\"],\"after\":\"headers\"}", "after: needs a cutoff"},
+		{"{\"stripes\":[\"null:\"],\"cutoff_flows\":\"1024\"}",
+			"cutoff_flows: must be a number"},
+		{"{\"stripes\":[\"null:\"],\"cutoff_flows\":1}", "cutoff_flows: 1 must be 1024"}};
 	struct recording_settings r = {.line = 7};
 	struct errbuf err;
 
@@ -719,6 +921,9 @@ START_TEST(a_request_makes_a_recording)
 				"\"packets\":5000000000,"
 				"\"rotate_bytes\":\"2MiB\",\"rotate_every\":\"1m\",\"rotate_on_"
 				"clock\":true,"
+				"\"rules\":[\"keep any any any any any\"],\"vlan\":\"strict\","
+				"\"inner\":[\"gtp-u\",\"gre\"],\"fragments\":\"literal\","
+				"\"cutoff\":\"1 MiB\",\"after\":\"drop\",\"cutoff_flows\":4096,"
 				"\"flush\":\"10ms\"}",
 			      &r, &err) == 0,
 		"%s", err.text);
@@ -726,6 +931,13 @@ START_TEST(a_request_makes_a_recording)
 	ck_assert_uint_eq(r.port_count, 2);
 	ck_assert_ptr_null(r.filter);
 	ck_assert(r.cut.headers);
+	ck_assert_uint_eq(r.rule_set->count, 1);
+	ck_assert_int_eq(r.vlan, FILTER_VLAN_STRICT);
+	ck_assert_uint_eq(r.inner, FILTER_INNER_GRE | FILTER_INNER_GTP_U);
+	ck_assert_int_eq(r.fragments, FILTER_FRAGMENTS_LITERAL);
+	ck_assert_uint_eq(r.cutoff_bytes, 1 << 20);
+	ck_assert_int_eq(r.after, FILTER_AFTER_DROP);
+	ck_assert_uint_eq(r.cutoff_flows, 4096);
 	ck_assert_uint_eq(r.limit_ns, 10 * NS_PER_SEC);
 	ck_assert_uint_eq(r.limit_bytes, 1000000000);
 	ck_assert_uint_eq(r.limit_pkts, 5000000000);
@@ -734,6 +946,7 @@ START_TEST(a_request_makes_a_recording)
 	ck_assert(r.rotate_on_clock);
 	ck_assert_uint_eq(r.flush_ns, NS_PER_SEC / 100);
 	ck_assert_ptr_nonnull(r.fingerprint);
+	ck_assert_ptr_nonnull(r.filter_print);
 	recording_done(&r);
 }
 END_TEST
@@ -756,6 +969,9 @@ static void add_refusals(TCase *tc)
 	tcase_add_test(tc, a_filter_that_libpcap_refuses_says_what_libpcap_says);
 	tcase_add_test(tc, a_filter_of_another_link_type_is_taken_for_a_file_only);
 	tcase_add_test(tc, a_snaplen_is_whole_14_or_more_or_headers);
+	tcase_add_test(tc, what_a_filter_means_is_a_choice_or_a_list_of_tunnels);
+	tcase_add_test(tc, a_cutoff_has_a_size_and_after_needs_one);
+	tcase_add_test(tc, faults_of_rules_are_told_beside_the_line_of_the_settings);
 	tcase_add_test(tc, stripes_are_directories_that_can_be_written_each_once);
 	tcase_add_test(tc, windows_and_when_go_together);
 	tcase_add_test(tc, each_wrong_value_of_a_window_is_said);
@@ -776,8 +992,14 @@ int main(void)
 	tcase_add_test(tc, an_empty_file_gives_the_defaults);
 	tcase_add_test(tc, a_short_recording_has_the_defaults);
 	tcase_add_test(tc, every_value_of_a_whole_file_is_taken);
-	tcase_add_test(tc, a_fingerprint_changes_with_every_value_and_with_nothing_else);
+	tcase_add_test(
+		tc, a_fingerprint_changes_with_every_value_that_is_not_live_and_with_nothing_else);
+	tcase_add_test(
+		tc, a_filter_print_changes_with_every_value_that_is_live_and_with_nothing_else);
+	tcase_add_test(tc, a_filter_print_changes_with_what_a_file_of_rules_says);
+	tcase_add_test(tc, rules_that_keep_no_packet_are_a_warning_and_no_fault);
 	tcase_add_test(tc, a_copy_of_a_recording_outlives_it);
+	tcase_add_test(tc, a_copy_of_a_list_of_rules_outlives_it);
 	tcase_add_test(tc, what_needs_a_restart_is_named_with_both_values_and_nothing_else_is);
 	tcase_add_test(tc, a_request_makes_a_recording);
 	suite_add_tcase(suite, tc);

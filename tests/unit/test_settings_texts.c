@@ -48,6 +48,13 @@ static void flatten(char *text)
 	*out = '\0';
 }
 
+static const char *when_of(const struct setting *s)
+{
+	if (s->live)
+		return "live";
+	return s->reload ? "reload" : "start";
+}
+
 /* The default as the file has it: text in quotes. */
 static const char *default_of(const struct setting *s, char buf[128])
 {
@@ -66,6 +73,7 @@ START_TEST(the_table_agrees_with_itself)
 		ck_assert_msg(setting_is_group(s) || s->rule != NULL, "%s has no rule", s->path);
 		ck_assert_msg(s->preset == NULL || !s->required, "%s", s->path);
 		ck_assert_msg(setting_find(s->path) == s, "%s is there twice", s->path);
+		ck_assert_msg(!s->live || s->reload, "%s", s->path);
 	}
 }
 END_TEST
@@ -84,9 +92,8 @@ START_TEST(the_file_has_each_setting_with_when_default_help_and_rule)
 			(void)snprintf(want, sizeof(want), "%s", s->help);
 		else
 			(void)snprintf(want, sizeof(want),
-				" %s [%s] default: %s %s Rule: %s. %s = ", s->path,
-				s->reload ? "reload" : "start", default_of(s, preset), s->help,
-				s->rule, dot + 1);
+				" %s [%s] default: %s %s Rule: %s. %s = ", s->path, when_of(s),
+				default_of(s, preset), s->help, s->rule, dot + 1);
 		ck_assert_msg(strstr(text, want) != NULL, "%s does not say:\n%s", CONF, want);
 	}
 }
@@ -100,7 +107,7 @@ START_TEST(the_manual_has_each_setting_with_when_default_help_and_rule)
 	read_text(MAN, text);
 	flatten(text);
 	for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
-		const char *when = s->reload ? "reload" : "start";
+		const char *when = when_of(s);
 
 		if (s->type == SETTING_GROUP && setting_owner(s) == OWNER_SETTINGS)
 			continue; /* named in the section's first line */
@@ -205,6 +212,8 @@ START_TEST(the_file_without_its_comment_signs_sets_every_setting)
 	uncomment(text);
 	/* What hangs on the machine. */
 	replace(text, "\"/data0\", \"/data1\"", "\"null:\"");
+	replace(text, "\"/data0\"", "\"null:\"");
+	replace(text, "/etc/wirespool/office.rules", TEST_DATA "/office.rules");
 	replace(text, "\"eth0\"", "\"lo\"");
 	replace(text, "\"wireshark\"", "\"root\"");
 	replace(text, "cpus = [1];", "cpus = [0];");
@@ -213,14 +222,15 @@ START_TEST(the_file_without_its_comment_signs_sets_every_setting)
 		char path[128] = "";
 		bool set = false;
 
-		/* "a[].b" -> "a[0].b"; the second window of the example has the rrule. */
+		/* "a[].b" -> "a[0].b"; the second window of the example has the rrule, the second
+		 * recording the list of rules. */
 		for (const char *p = k->path; *p != '\0'; p++) {
 			size_t n = strlen(path);
 
 			(void)snprintf(path + n, sizeof(path) - n, "%c%s", *p,
-				*p != '['                    ? ""
-				: strcmp(p, "[].rrule") == 0 ? "1"
-							     : "0");
+				*p != '['                                                  ? ""
+				: strcmp(p, "[].rrule") == 0 || strcmp(p, "[].rules") == 0 ? "1"
+											   : "0");
 		}
 		for (unsigned int i = 0; i < s->origin_count; i++)
 			set = set || strcmp(s->origins[i].path, path) == 0;

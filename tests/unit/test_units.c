@@ -26,8 +26,8 @@ static uint64_t duration_of(const char *text)
 
 START_TEST(what_is_no_size_is_refused_with_its_text_and_a_better_one)
 {
-	static const char *const wrong[] = {
-		"", "x", "64x", "-1", "1.", ".5", "64 MiB", "64MiBB", "0x10", "1e3", "MiB"};
+	static const char *const wrong[] = {"", "x", "64x", "-1", "1.", ".5", "64  MiB", "64 ",
+		" 64", "64MiBB", "0x10", "1e3", "MiB"};
 	uint64_t bytes = 7;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -57,6 +57,7 @@ START_TEST(sizes_have_binary_and_decimal_units)
 	ck_assert_uint_eq(size_of("1.5GiB"), 1610612736);
 	ck_assert_uint_eq(size_of("10MB"), 10000000);
 	ck_assert_uint_eq(size_of("15TiB"), 15ULL << 40);
+	ck_assert_uint_eq(size_of("20 KiB"), 20480);
 }
 END_TEST
 
