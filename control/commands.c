@@ -8,12 +8,14 @@
 #include "daemon.h"
 #include "report.h"
 #include "wirespool/clock.h"
+#include "wirespool/rules.h"
 #include "wirespool/units.h"
 
 enum {
 	SCHEDULE_DEFAULT = 10,
 	SCHEDULE_MAX = 10000,
 	OPEN_AT_ONCE_MAX = 64,
+	RULES_AT_ONCE_MAX = 1000, /* built at once on control's thread: some 0.1 s */
 	/* Of ports that no settings file speaks of; what the device does not allow is clamped. */
 	RECORD_DESCRIPTORS = 4096,
 	RECORD_FRAME_BYTES = 9216,
@@ -121,6 +123,14 @@ static int trigger_made_up(
 		r = recording_from_json(description, none, &recording, err);
 	if (r < 0)
 		return r;
+	if (recording.rule_set != NULL && recording.rule_set->count > RULES_AT_ONCE_MAX) {
+		r = fail_with(err, -EINVAL,
+			"rules: %u of them take too long to build while others record: at most %d "
+			"in a trigger, or a recording of the settings",
+			recording.rule_set->count, RULES_AT_ONCE_MAX);
+		recording_done(&recording);
+		return r;
+	}
 	r = runs_trigger(d->runs, &recording, for_ns, true, ret_id, err);
 	recording_done(&recording);
 	return r;
@@ -293,6 +303,59 @@ static json_t *cmd_reload(struct daemon *d, const json_t *request)
 	return answer;
 }
 
+/* The recording as it was wanted last, changed as the request says. */
+static int change_recording(
+	struct daemon *d, const char *name, const json_t *request, struct errbuf *err)
+{
+	static const char *const known[] = {"cmd", "recording", NULL};
+	struct recording_settings changed;
+	struct choice_state state;
+	struct port_info info;
+	int r;
+
+	if (!choices_state(d->choices, name, &state))
+		return fail_with(err, -ENOENT, "no port of recording '%s' is open", name);
+	if (recording_copy(state.settings, &changed) < 0)
+		return fail_with(err, -ENOMEM, "no memory for recording '%s'", name);
+	r = recording_change(request, known, &changed, err);
+	if (r == 0 && runs_find_port(d->runs, changed.ports[0], &info) == NULL)
+		r = fail_with(err, -ENOENT, "port '%s' is not open", changed.ports[0]);
+	if (r == 0)
+		r = choices_want(d->choices, &changed, info.linktype, info.socket_id, err);
+	recording_done(&changed);
+	return r;
+}
+
+static json_t *cmd_set(struct daemon *d, const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "recording"));
+	const struct recording_run *run;
+	struct choice_state state;
+	struct errbuf err;
+	json_t *ids;
+	int r;
+
+	if (name == NULL)
+		return socket_error(true, "'recording' is the name of a recording, as text");
+	if (d->private || settings_find_recording(d->settings, name) == NULL)
+		return socket_error(true, "no recording is called '%s'", name);
+	r = change_recording(d, name, request, &err);
+	if (r < 0)
+		return answer_failure(r, &err);
+	runs_tick(d->runs);
+	(void)choices_state(d->choices, name, &state);
+	ids = json_array();
+	for (unsigned int i = 0; (run = runs_active(d->runs, i)) != NULL; i++)
+		if (run->state <= RUN_LIVE && strcmp(run->recording, name) == 0)
+			add_id(run, ids);
+	return json_pack("{s:b,s:s,s:I,s:o,s:o,s:b}", "ok", 1, "recording", name, "generation",
+		(json_int_t)(state.choice != NULL ? state.choice->generation : 0), "since",
+		state.choice != NULL && state.choice->since_ns != 0
+			? report_time(state.choice->since_ns)
+			: json_null(),
+		"runs", ids, "pending", state.pending);
+}
+
 static json_t *cmd_stripes(struct daemon *d, const json_t *request)
 {
 	json_t *wrong = unknown_key(request, (const char *const[]){"cmd", NULL});
@@ -452,19 +515,21 @@ static json_t *description_of(const json_t *request, const struct settings *s)
 	return description;
 }
 
-/* All that can be wrong with a description, before a device is touched. */
-static int check_description(const json_t *description, struct errbuf *err)
+/* The one recording of a private daemon: all that can be wrong with it shows before a device is touched. */
+static int take_description(
+	const json_t *description, struct settings *s, uint64_t *ret_for_ns, struct errbuf *err)
 {
 	static const char *const none[] = {NULL};
-	struct recording_settings recording;
-	uint64_t for_ns;
 	int r;
 
-	r = get_duration(description, "for", &for_ns, err);
+	s->recordings = calloc(1, sizeof(*s->recordings));
+	if (s->recordings == NULL)
+		return fail_with(err, -ENOMEM, "no memory for a recording");
+	r = get_duration(description, "for", ret_for_ns, err);
 	if (r == 0)
-		r = recording_from_json(description, none, &recording, err);
+		r = recording_from_json(description, none, &s->recordings[0], err);
 	if (r == 0)
-		recording_done(&recording);
+		s->recording_count = 1;
 	return r;
 }
 
@@ -473,6 +538,7 @@ static json_t *cmd_record(struct daemon *d, const json_t *request)
 	struct settings *s = NULL;
 	struct errbuf err;
 	json_t *description;
+	uint64_t for_ns;
 	const char *id;
 	int r;
 
@@ -485,14 +551,14 @@ static json_t *cmd_record(struct daemon *d, const json_t *request)
 	if (r < 0)
 		return answer_failure(r, &err);
 	description = description_of(request, s);
-	r = check_description(description, &err);
+	r = take_description(description, s, &for_ns, &err);
+	json_decref(description);
 	if (r == 0)
 		r = daemon_equip(d, s, &err);
 	if (r < 0)
 		settings_free(s);
 	else
-		r = trigger_made_up(d, description, &id, &err);
-	json_decref(description);
+		r = runs_trigger(d->runs, &s->recordings[0], for_ns, true, &id, &err);
 	return r < 0 ? answer_failure(r, &err) : answer_run(id);
 }
 
@@ -503,6 +569,7 @@ static const struct {
 	{"status", cmd_status},
 	{"trigger", cmd_trigger},
 	{"stop", cmd_stop},
+	{"set", cmd_set},
 	{"schedule", cmd_schedule},
 	{"reload", cmd_reload},
 	{"stripes", cmd_stripes},

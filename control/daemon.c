@@ -114,7 +114,10 @@ int daemon_equip(struct daemon *d, struct settings *s, struct errbuf *err)
 	options.writers = m->writers;
 	options.writer_count = m->writer_count;
 	(void)capture_renew_clock();
-	r = runs_new(&options, &d->runs, err);
+	r = choices_new(&d->choices, err);
+	options.choices = d->choices;
+	if (r == 0)
+		r = runs_new(&options, &d->runs, err);
 	if (r < 0) {
 		machine_close(m);
 		return r;
@@ -185,7 +188,8 @@ static void compare_recordings(
 		other = settings_find_recording(old, new->recordings[i].name);
 		if (other == NULL)
 			say(applied, new->recordings[i].name, "added");
-		else if (strcmp(other->fingerprint, new->recordings[i].fingerprint) != 0)
+		else if (strcmp(other->fingerprint, new->recordings[i].fingerprint) != 0 ||
+			 strcmp(other->filter_print, new->recordings[i].filter_print) != 0)
 			say(applied, new->recordings[i].name, "changed");
 	}
 	for (unsigned int i = 0; i < old->recording_count; i++) {
@@ -456,6 +460,7 @@ static void done(struct daemon *d)
 
 	socket_close(d->socket);
 	runs_free(d->runs);
+	stuck |= !choices_free(d->choices);
 	/* Writers that a disk does not let go of cannot be joined: they end with the process. */
 	if (!stuck)
 		machine_close(d->machine);

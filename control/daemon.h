@@ -25,6 +25,7 @@ struct daemon {
 	struct settings *started;  /* what ports, writers and the socket were opened with */
 	struct settings *settings; /* the newest; may be the same */
 	struct machine *machine;   /* NULL in a private daemon that was not asked yet */
+	struct choices *choices;   /* likewise */
 	struct runs *runs;         /* likewise */
 	struct control_socket *socket;
 	uint64_t begun_ns; /* CLOCK_MONOTONIC, as those below */

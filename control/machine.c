@@ -6,12 +6,16 @@
 #include <string.h>
 
 #include "wirespool/log.h"
+#include "wirespool/rules.h"
 
 enum {
 	RING_SLOTS = 262144, /* 8 MiB: 1.4 ms of a full 40G link, whatever its frames */
 	SLOT_BYTES = 32,
 	RUNS_AT_ONCE = 8,
 	MEMORY_BESIDE = 64 << 20,
+	RULE_BYTES = 4400,       /* of a table of rules: up to 4.1 KiB, measured */
+	RULES_BESIDE = 64 << 20, /* of its parts, beside */
+	CHOICES_AT_ONCE = 2,     /* one in force, one to come */
 };
 
 /* The next allowed CPU after cpu that is not in taken, in turn; -1: there is none. */
@@ -93,6 +97,31 @@ void placement_done(struct placement *p)
 	p->ports = NULL;
 }
 
+static uint64_t queues_of(
+	const struct settings *s, const struct placement *p, const struct recording_settings *r)
+{
+	uint64_t queues = 0;
+
+	for (unsigned int i = 0; i < s->port_count; i++)
+		for (unsigned int k = 0; k < r->port_count; k++)
+			if (strcmp(s->ports[i].name, r->ports[k]) == 0)
+				queues += p->ports[i].cpu_count;
+	return queues;
+}
+
+/* What a recording's filters and their tables will take. */
+static uint64_t filter_bytes(const struct recording_settings *r, uint64_t queues)
+{
+	struct filter_options options;
+	uint64_t bytes;
+
+	recording_filter_options(r, &options);
+	bytes = filter_tables_bytes(&options, (unsigned int)queues);
+	if (r->rule_set != NULL)
+		bytes += RULES_BESIDE + (uint64_t)r->rule_set->count * RULE_BYTES;
+	return bytes * CHOICES_AT_ONCE;
+}
+
 /* What the ports and the rings of some runs at a time will take of DPDK's memory. */
 static void add_memory(
 	const struct settings *s, const struct placement *p, struct capture_options *ret)
@@ -104,6 +133,9 @@ static void add_memory(
 		ret->mbufs += queues * port_mbufs(s->ports[i].descriptors);
 		ret->memory_bytes += queues * RUNS_AT_ONCE * RING_SLOTS * SLOT_BYTES;
 	}
+	for (unsigned int i = 0; i < s->recording_count; i++)
+		ret->memory_bytes +=
+			filter_bytes(&s->recordings[i], queues_of(s, p, &s->recordings[i]));
 }
 
 static int start_dpdk(const struct settings *s, const struct placement *p, struct errbuf *err)

@@ -300,193 +300,55 @@ void recording_done(struct recording_settings *r)
 	*r = (struct recording_settings){0};
 }
 
-/* Requests */
+/* What its values ask for */
 
-static const struct {
-	const char *key;
-	const char *path;
-} REQUEST_KEYS[] = {
-	{"name", "recordings[].name"},
-	{"ports", "recordings[].ports"},
-	{"stripes", "recordings[].stripes"},
-	{"filter", "recordings[].filter"},
-	{"rules_file", "recordings[].rules_file"},
-	{"rules", "recordings[].rules"},
-	{"vlan", "recordings[].vlan"},
-	{"inner", "recordings[].inner"},
-	{"fragments", "recordings[].fragments"},
-	{"snaplen", "recordings[].snaplen"},
-	{"cutoff", "recordings[].cutoff"},
-	{"after", "recordings[].after"},
-	{"cutoff_flows", "recordings[].cutoff_flows"},
-	{"for", "recordings[].limit.time"},
-	{"bytes", "recordings[].limit.bytes"},
-	{"packets", "recordings[].limit.packets"},
-	{"rotate_bytes", "recordings[].rotate.bytes"},
-	{"rotate_every", "recordings[].rotate.every"},
-	{"rotate_on_clock", "recordings[].rotate.on_clock"},
-	{"flush", "recordings[].flush"},
-};
-
-enum { REQUEST_KEY_COUNT = sizeof(REQUEST_KEYS) / sizeof(REQUEST_KEYS[0]) };
-
-static const char *request_key_of(const char *path)
+void recording_filter_options(const struct recording_settings *r, struct filter_options *ret)
 {
-	for (size_t i = 0; i < REQUEST_KEY_COUNT; i++)
-		if (strcmp(REQUEST_KEYS[i].path, path) == 0)
-			return REQUEST_KEYS[i].key;
-	return path;
+	*ret = (struct filter_options){
+		.expression = r->filter,
+		.rules = r->rule_set,
+		.vlan = r->vlan,
+		.fragments = r->fragments,
+		.inner = r->inner,
+		.cutoff_bytes = r->cutoff_bytes,
+		.after = r->after,
+		.cutoff_flows = r->cutoff_flows,
+	};
 }
 
-static int texts_from_json(const struct setting *s, const json_t *value,
-	struct recording_settings *r, struct errbuf *err)
+static bool is_preset(const struct setting *s, const char *value)
 {
-	size_t count = json_array_size(value);
-	char ***place = (char ***)((char *)r + s->offset);
-	unsigned int *stored = (unsigned int *)((char *)r + s->count_offset);
+	char quoted[64];
 
-	if (!json_is_array(value) || count < 1 || count > s->max)
-		return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
-	*place = calloc(count, sizeof(**place));
-	if (*place == NULL)
-		return fail_with(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < count; i++) {
-		const json_t *item = json_array_get(value, i);
-
-		if (!json_is_string(item) || json_string_length(item) == 0)
-			return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
-		(*place)[i] = strdup(json_string_value(item));
-		if ((*place)[i] == NULL)
-			return fail_with(err, -ENOMEM, "out of memory");
-		(*stored)++;
-	}
-	return 0;
+	if (s->preset == NULL)
+		return strcmp(value, "none") == 0;
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", s->preset);
+	return strcmp(value, s->preset) == 0 || strcmp(value, quoted) == 0;
 }
 
-static int flags_from_json(const struct setting *s, const json_t *value,
-	struct recording_settings *r, struct errbuf *err)
+char *recording_filter_text(const struct recording_settings *r)
 {
-	const json_t *item;
-	size_t i;
-	int e;
+	char *text = NULL, *value;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
 
-	if (json_array_size(value) == 0)
-		return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
-	json_array_foreach(value, i, item)
-	{
-		if (!json_is_string(item))
-			return fail_with(err, -EINVAL, "must be a list of %s", s->rule);
-		e = setting_add_flag(s, json_string_value(item), r, err);
-		if (e < 0)
-			return e;
-	}
-	return 0;
-}
+	if (f == NULL)
+		return NULL;
+	for (const struct setting *s = SETTINGS; s->path != NULL; s++) {
+		const char *name = s->path + strlen("recordings[].");
 
-static int value_from_json(const struct setting *s, const json_t *value,
-	struct recording_settings *r, struct errbuf *err)
-{
-	char number[32];
-
-	if (s->type == SETTING_TEXTS)
-		return texts_from_json(s, value, r, err);
-	if (s->type == SETTING_FLAGS)
-		return flags_from_json(s, value, r, err);
-	if (s->type == SETTING_NUMBER) {
-		if (!json_is_integer(value))
-			return fail_with(err, -EINVAL, "must be a number, %s", s->rule);
-		return setting_from_number(s, json_integer_value(value), r, err);
-	}
-	if (s->type == SETTING_BOOL) {
-		if (!json_is_boolean(value))
-			return fail_with(err, -EINVAL, "must be true or false");
-		return setting_from_text(s, json_is_true(value) ? "true" : "false", r, err);
-	}
-	if (s->type == SETTING_COUNT && json_is_integer(value)) {
-		(void)snprintf(
-			number, sizeof(number), "%lld", (long long)json_integer_value(value));
-		return setting_from_text(s, number, r, err);
-	}
-	if (!json_is_string(value))
-		return fail_with(err, -EINVAL, "must be text: %s", s->rule);
-	return setting_from_text(s, json_string_value(value), r, err);
-}
-
-static bool is_listed(const char *const list[], const char *key)
-{
-	for (; list != NULL && *list != NULL; list++)
-		if (strcmp(*list, key) == 0)
-			return true;
-	return false;
-}
-
-static int key_from_json(const char *key, const json_t *value, const char *const also_known[],
-	struct recording_settings *r, struct errbuf *err)
-{
-	struct errbuf why;
-	int e;
-
-	for (size_t i = 0; i < REQUEST_KEY_COUNT; i++) {
-		if (strcmp(key, REQUEST_KEYS[i].key) != 0)
+		if (setting_owner(s) != OWNER_RECORDING || !s->live)
 			continue;
-		e = value_from_json(setting_find(REQUEST_KEYS[i].path), value, r, &why);
-		if (e < 0)
-			return fail_with(err, e, "%s: %.480s", key, why.text);
-		return 0;
+		value = setting_to_text(s, r);
+		if (value != NULL && !is_preset(s, value))
+			(void)fprintf(f, "%s%s = %.400s", ftell(f) > 0 ? "; " : "", name,
+				s->type == SETTING_TEXTS ? "a list" : value);
+		free(value);
 	}
-	if (is_listed(also_known, key))
-		return 0;
-	return fail_with(err, -EINVAL, "%.64s: unknown key", key);
-}
-
-struct first_fault {
-	struct errbuf *err;
-	bool found;
-};
-
-static void keep_first(void *arg, const char *path, int item, const char *text)
-{
-	struct first_fault *first = arg;
-
-	(void)item;
-	if (!first->found)
-		(void)fail_with(first->err, 0, "%s: %.480s", request_key_of(path), text);
-	first->found = true;
-}
-
-int recording_from_json(const json_t *request, const char *const also_known[],
-	struct recording_settings *ret, struct errbuf *err)
-{
-	struct recording_settings made = {.when = WHEN_TRIGGER};
-	struct first_fault first = {.err = err};
-	const json_t *value;
-	const char *key;
-	int r;
-
-	if (!json_is_object(request))
-		return fail_with(err, -EINVAL, "a request must be an object");
-	r = settings_preset(OWNER_RECORDING, &made);
-	if (r == 0)
-		r = setting_from_text(setting_find("recordings[].name"), "capture", &made, err);
-	json_object_foreach((json_t *)request, key, value)
-	{
-		if (r == 0)
-			r = key_from_json(key, value, also_known, &made, err);
-	}
-	if (r == 0 && made.stripe_count == 0)
-		r = fail_with(err, -EINVAL, "stripes: is missing");
-	if (r == 0 && json_object_get(request, "after") != NULL && made.cutoff_bytes == 0)
-		r = fail_with(err, -EINVAL, "after: " AFTER_NEEDS_CUTOFF);
-	if (r == 0) {
-		recording_check(&made, true, keep_first, &first);
-		r = first.found ? -EINVAL : recording_seal(&made);
-	}
-	if (r < 0) {
-		if (r == -ENOMEM)
-			(void)fail_with(err, r, "out of memory");
-		recording_done(&made);
-		return r;
-	}
-	*ret = made;
-	return 0;
+	if (r->rule_set != NULL)
+		(void)fprintf(f, " (%u rules)", r->rule_set->count);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
 }

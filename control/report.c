@@ -131,6 +131,17 @@ static void put_files(json_t *o, const struct recording_run *r)
 	(void)json_object_set_new(o, "files", files);
 }
 
+/* What happened in tables; nothing where there are none. */
+static void put_counts(json_t *o, const struct filter_counts *c)
+{
+	if (c->beyond_pkts > 0)
+		put(o, "cutoff_beyond_pkts", c->beyond_pkts);
+	if (c->table_full_pkts > 0)
+		put(o, "cutoff_table_full_pkts", c->table_full_pkts);
+	if (c->first_unknown_pkts > 0)
+		put(o, "fragments_first_unknown_pkts", c->first_unknown_pkts);
+}
+
 json_t *report_run(const struct recording_run *r, bool with_files)
 {
 	const struct run_ledger *l = &r->ledger;
@@ -144,12 +155,14 @@ json_t *report_run(const struct recording_run *r, bool with_files)
 	put(o, "received_pkts", l->received_pkts);
 	put(o, "outside_window_pkts", l->outside_window_pkts);
 	put(o, "filtered_pkts", l->filtered_pkts);
+	put(o, "cutoff_pkts", l->cutoff_pkts);
 	put(o, "written_pkts", l->written_pkts);
 	put(o, "written_bytes", l->written_bytes);
 	put(o, "wire_bytes", l->wire_bytes);
 	put(o, "lost_ring_pkts", l->lost_ring_pkts);
 	put(o, "lost_memory_pkts", l->lost_memory_pkts);
 	put(o, "lost_disk_pkts", l->lost_disk_pkts);
+	put_counts(o, &r->counts);
 	if (!with_files || run_ledger_in_ram(l) > 0)
 		put(o, "in_ram_pkts", run_ledger_in_ram(l));
 	if (!with_files)
@@ -176,6 +189,37 @@ static const char *clock_name(const struct daemon *d)
 	return tsc && kernel ? "tsc, kernel" : kernel ? "kernel" : "tsc";
 }
 
+static void add_engine_warning(json_t *texts, const struct recording_run *r)
+{
+	if (strcmp(r->engine, "interpreter") == 0)
+		(void)json_array_append_new(texts,
+			json_sprintf(
+				"run %s: its expression is interpreted, which is slow: there is "
+				"no native code for it",
+				r->id));
+}
+
+/* What a user would not expect of a recording's filter. */
+static void add_filter_warnings(json_t *texts, const struct daemon *d)
+{
+	const struct recording_run *r;
+	struct choice_state state;
+
+	for (unsigned int i = 0; i < d->settings->recording_count; i++) {
+		const char *name = d->settings->recordings[i].name;
+
+		if (d->choices == NULL || !choices_state(d->choices, name, &state))
+			continue;
+		if (state.error != NULL)
+			(void)json_array_append_new(
+				texts, json_sprintf("recording '%s': %s", name, state.error));
+	}
+	for (unsigned int i = 0; d->runs != NULL && (r = runs_active(d->runs, i)) != NULL; i++)
+		add_engine_warning(texts, r);
+	for (unsigned int i = 0; d->runs != NULL && (r = runs_ended(d->runs, i)) != NULL; i++)
+		add_engine_warning(texts, r);
+}
+
 json_t *report_warnings(const struct daemon *d, bool with_ports)
 {
 	json_t *texts = json_array();
@@ -193,6 +237,7 @@ json_t *report_warnings(const struct daemon *d, bool with_ports)
 	}
 	if (d->machine == NULL)
 		return texts;
+	add_filter_warnings(texts, d);
 	for (unsigned int i = 0; (warning = capture_warning(i)) != NULL; i++)
 		add_text(texts, warning);
 	for (unsigned int i = 0; with_ports && i < d->machine->port_count; i++) {
@@ -332,6 +377,27 @@ static bool recording_live(const struct daemon *d, const char *name)
 	return false;
 }
 
+static json_t *status_filter(const struct daemon *d, const char *recording)
+{
+	struct choice_state state;
+	json_t *o;
+
+	if (d->choices == NULL || !choices_state(d->choices, recording, &state))
+		return json_null();
+	o = json_object();
+	put(o, "generation", state.choice != NULL ? state.choice->generation : 0);
+	put_text(o, "text", state.choice != NULL ? state.choice->text : "");
+	put_text(o, "engine", state.choice != NULL ? filter_engine(state.choice->filter) : "none");
+	(void)json_object_set_new(o, "since",
+		state.choice != NULL && state.choice->since_ns != 0
+			? report_time(state.choice->since_ns)
+			: json_null());
+	(void)json_object_set_new(o, "pending", json_boolean(state.pending));
+	(void)json_object_set_new(
+		o, "error", state.error != NULL ? json_string(state.error) : json_null());
+	return o;
+}
+
 static json_t *status_recordings(const struct daemon *d)
 {
 	static const char *const when[] = {
@@ -347,6 +413,7 @@ static json_t *status_recordings(const struct daemon *d)
 		(void)json_object_set_new(o, "ports", texts_of(r->ports, r->port_count));
 		(void)json_object_set_new(o, "stripes", texts_of(r->stripes, r->stripe_count));
 		(void)json_object_set_new(o, "live", json_boolean(recording_live(d, r->name)));
+		(void)json_object_set_new(o, "filter", status_filter(d, r->name));
 		(void)json_array_append_new(recordings, o);
 	}
 	return recordings;

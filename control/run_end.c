@@ -151,14 +151,16 @@ static void log_end(const struct recording_run *r)
 
 	log_line(lost > 0 ? LOG_WARN : LOG_INFO,
 		"run %s: ended after %s: %llu packets received, %llu written (%s in %llu files), "
-		"%llu filtered, %llu outside its time, %llu lost (ring %llu, memory %llu, disk "
+		"%llu filtered, %llu behind a cutoff, %llu outside its time, %llu lost (ring %llu, "
+		"memory %llu, disk "
 		"%llu)",
 		r->id, duration_format(r->end_ns - r->start_ns, lasted),
 		(unsigned long long)l->received_pkts, (unsigned long long)l->written_pkts,
 		size_format(l->written_bytes, bytes), (unsigned long long)r->files_count,
-		(unsigned long long)l->filtered_pkts, (unsigned long long)l->outside_window_pkts,
-		(unsigned long long)lost, (unsigned long long)l->lost_ring_pkts,
-		(unsigned long long)l->lost_memory_pkts, (unsigned long long)l->lost_disk_pkts);
+		(unsigned long long)l->filtered_pkts, (unsigned long long)l->cutoff_pkts,
+		(unsigned long long)l->outside_window_pkts, (unsigned long long)lost,
+		(unsigned long long)l->lost_ring_pkts, (unsigned long long)l->lost_memory_pkts,
+		(unsigned long long)l->lost_disk_pkts);
 }
 
 static void forget(struct runs *rs, struct recording_run *r)
@@ -167,11 +169,28 @@ static void forget(struct runs *rs, struct recording_run *r)
 	recording_run_free(r);
 }
 
+/* Tables that a run parted with when its filter changed are not in it. */
+static void count_tables(struct recording_run *r)
+{
+	struct filter_counts c;
+
+	r->counts = (struct filter_counts){0};
+	for (unsigned int i = 0; r->work->tables != NULL && i < r->work->port_count; i++) {
+		if (r->work->tables[i] == NULL)
+			continue;
+		filter_tables_count(r->work->tables[i], &c);
+		r->counts.beyond_pkts += c.beyond_pkts;
+		r->counts.table_full_pkts += c.table_full_pkts;
+		r->counts.first_unknown_pkts += c.first_unknown_pkts;
+	}
+}
+
 /* The last file is sealed or given up: takes what the writers know, and lets go of them. */
 static void part_with_writers(struct runs *rs, struct recording_run *r)
 {
 	r->queued_bytes = 0;
 	run_get_ledger(r->work->run, &r->ledger);
+	count_tables(r);
 	if (run_ledger_lost(&r->ledger) > 0)
 		rs->lost_any = true;
 	r->files_count = run_files(r->work->run, keep_file, r);
@@ -211,6 +230,7 @@ static void end_run(struct runs *rs, unsigned int index)
 static void take_counts(struct recording_run *r)
 {
 	run_get_ledger(r->work->run, &r->ledger);
+	count_tables(r);
 	r->queued_bytes = run_queued_bytes(r->work->run);
 	r->files_count = run_files(r->work->run, NULL, NULL);
 	log_loss(r);

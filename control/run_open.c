@@ -17,15 +17,19 @@ void run_work_release(struct run_work *w)
 		packet_ring_free(w->rings[i]);
 	for (unsigned int i = 0; i < w->stripe_count; i++)
 		stripe_close(w->stripes[i]);
-	if (w->filter != NULL)
-		filter_free(w->filter);
+	if (w->next_tables != w->tables)
+		tables_free(w->next_tables, w->port_count);
+	tables_free(w->tables, w->port_count);
+	choice_release(w->choice);
+	choice_release(w->next);
 	free(w->stripes);
 	free(w->ports);
 	free(w->rules);
 	free(w->rings);
 	free(w->writer_of_ring);
 	w->run = NULL;
-	w->filter = NULL;
+	w->choice = w->next = NULL;
+	w->tables = w->next_tables = NULL;
 	w->stripes = NULL;
 	w->ports = NULL;
 	w->rules = NULL;
@@ -39,7 +43,6 @@ void run_work_free(struct run_work *w)
 	if (w == NULL)
 		return;
 	run_work_release(w);
-	free(w->filter_text);
 	free(w->fingerprint);
 	free(w);
 }
@@ -55,7 +58,7 @@ void recording_run_free(struct recording_run *r)
 	free(r);
 }
 
-static struct port *find_port(const struct runs *rs, const char *name, struct port_info *ret_info)
+struct port *runs_find_port(const struct runs *rs, const char *name, struct port_info *ret_info)
 {
 	for (unsigned int i = 0; i < rs->options.port_count; i++) {
 		port_get_info(rs->options.ports[i], ret_info);
@@ -79,7 +82,7 @@ static int take_ports(const struct runs *rs, const struct recording_settings *re
 		return fail_with(err, -ENOMEM, "no memory for recording '%s'", recording->name);
 	for (unsigned int i = 0; i < recording->port_count; i++) {
 		name = recording->ports[i];
-		w->ports[i] = find_port(rs, name, &infos[i]);
+		w->ports[i] = runs_find_port(rs, name, &infos[i]);
 		if (w->ports[i] == NULL)
 			return fail_with(err, -ENOENT,
 				"recording '%s' names port '%s', which is not open",
@@ -216,41 +219,83 @@ free_arrays:
 	return r;
 }
 
-static int start_writing(const struct runs *rs, const struct recording_settings *recording,
-	struct recording_run *r, const struct port_info infos[], struct errbuf *err)
-{
-	struct run_interface interfaces[RUN_INTERFACES_MAX] = {0};
+/* What the files of a run say of it. */
+struct description {
+	struct run_options options;
+	struct run_interface interfaces[RUN_INTERFACES_MAX];
+	char names[RUN_INTERFACES_MAX][PORT_NAME_MAX];
 	char descriptions[RUN_INTERFACES_MAX][384];
-	struct run_work *w = r->work;
-	struct run_options o = {
+	char comment[1024];
+};
+
+/* from_ns: of a choice that comes while the run goes on; 0: it began with it. */
+static const char *comment_on(struct description *d, const struct choice *c, uint64_t from_ns)
+{
+	char from[UNITS_TEXT];
+
+	if (c->text[0] == '\0' && c->generation <= 1)
+		return NULL;
+	(void)snprintf(d->comment, sizeof(d->comment), "filter generation %u%s%s: %s",
+		c->generation, from_ns != 0 ? " from " : "",
+		from_ns != 0 ? utc_format(from_ns, from) : "",
+		c->text[0] != '\0' ? c->text : "all packets");
+	return d->comment;
+}
+
+static void describe(const struct recording_run *r, const struct choice *c, uint64_t from_ns,
+	struct description *d)
+{
+	const struct run_work *w = r->work;
+	struct port_info info = {.linktype = 0};
+
+	for (unsigned int i = 0; i < w->port_count; i++) {
+		port_get_info(w->ports[i], &info);
+		(void)snprintf(d->names[i], sizeof(d->names[i]), "%s", info.name);
+		(void)snprintf(d->descriptions[i], sizeof(d->descriptions[i]),
+			"%s, driver %s, clock %s", info.device, info.driver, info.clock);
+		d->interfaces[i] = (struct run_interface){
+			.name = d->names[i],
+			.description = d->descriptions[i],
+			.filter = c->expression,
+			.speed_bps = info.link_bps,
+			.has_mac = info.has_mac,
+		};
+		memcpy(d->interfaces[i].mac, info.mac, sizeof(info.mac));
+	}
+	d->options = (struct run_options){
 		.id = r->id,
-		.linktype = infos[0].linktype,
-		.interfaces = interfaces,
+		.linktype = info.linktype,
+		.interfaces = d->interfaces,
 		.interface_count = w->port_count,
 		.stripes = w->stripes,
 		.stripe_count = w->stripe_count,
+		.comment = comment_on(d, c, from_ns),
 		.start_ns = r->start_ns,
-		.rotate_bytes = recording->rotate_bytes,
-		.rotate_ns = recording->rotate_ns,
-		.rotate_on_clock = recording->rotate_on_clock,
-		.flush_ns = recording->flush_ns,
-		.limit_bytes = recording->limit_bytes,
-		.limit_pkts = recording->limit_pkts,
 	};
+}
 
-	for (unsigned int i = 0; i < w->port_count; i++) {
-		(void)snprintf(descriptions[i], sizeof(descriptions[i]), "%s, driver %s, clock %s",
-			infos[i].device, infos[i].driver, infos[i].clock);
-		interfaces[i] = (struct run_interface){
-			.name = infos[i].name,
-			.description = descriptions[i],
-			.filter = w->filter_text,
-			.speed_bps = infos[i].link_bps,
-			.has_mac = infos[i].has_mac,
-		};
-		memcpy(interfaces[i].mac, infos[i].mac, sizeof(interfaces[i].mac));
-	}
-	return start_shares(rs, w, &o, err);
+int run_redescribe_as(
+	const struct recording_run *r, const struct choice *c, uint64_t from_ns, struct errbuf *err)
+{
+	struct description d;
+
+	describe(r, c, from_ns, &d);
+	return run_redescribe(r->work->run, &d.options, from_ns, err);
+}
+
+static int start_writing(const struct runs *rs, const struct recording_settings *recording,
+	struct recording_run *r, struct errbuf *err)
+{
+	struct description d;
+
+	describe(r, r->work->choice, 0, &d);
+	d.options.rotate_bytes = recording->rotate_bytes;
+	d.options.rotate_ns = recording->rotate_ns;
+	d.options.rotate_on_clock = recording->rotate_on_clock;
+	d.options.flush_ns = recording->flush_ns;
+	d.options.limit_bytes = recording->limit_bytes;
+	d.options.limit_pkts = recording->limit_pkts;
+	return start_shares(rs, r->work, &d.options, err);
 }
 
 static struct recording_run *run_blank(const struct recording_settings *recording)
@@ -263,12 +308,6 @@ static struct recording_run *run_blank(const struct recording_settings *recordin
 	r->work = calloc(1, sizeof(*r->work));
 	if (r->work == NULL)
 		goto free_run;
-	r->work->cut = recording->cut;
-	if (recording->filter != NULL) {
-		r->work->filter_text = strdup(recording->filter);
-		if (r->work->filter_text == NULL)
-			goto free_run;
-	}
 	if (recording->fingerprint != NULL) {
 		r->work->fingerprint = strdup(recording->fingerprint);
 		if (r->work->fingerprint == NULL)
@@ -285,6 +324,23 @@ static uint64_t end_within(uint64_t start_ns, uint64_t end_ns, uint64_t most_ns)
 	return most_ns > 0 && most_ns < end_ns - start_ns ? start_ns + most_ns : end_ns;
 }
 
+/* What the run is to keep: made for it alone, or ready before. */
+static int take_choice(const struct runs *rs, const struct recording_settings *recording,
+	bool made_up, const struct port_info *info, struct run_work *w, struct errbuf *err)
+{
+	struct choice_state state;
+
+	if (made_up)
+		return choice_make(recording, info->linktype, info->socket_id, &w->choice, err);
+	w->choice = choices_get(rs->options.choices, recording->name);
+	if (w->choice != NULL)
+		return 0;
+	if (choices_state(rs->options.choices, recording->name, &state) && state.error != NULL)
+		return fail_with(err, -EINVAL, "%s", state.error);
+	return fail_with(
+		err, -EBUSY, "the rules of recording '%s' are still being built", recording->name);
+}
+
 /* All that a run needs, up to its writers. On failure work_free() undoes it. */
 static int equip(struct runs *rs, const struct recording_settings *recording,
 	struct recording_run *r, const struct run_span *span, struct errbuf *err)
@@ -294,10 +350,14 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 	uint64_t now_ns;
 	int e;
 
+	w->made_up = span->made_up;
 	e = take_ports(rs, recording, w, infos, err);
 	if (e == 0)
-		e = filter_new(&(struct filter_options){.expression = recording->filter},
-			infos[0].linktype, -1, &w->filter, err);
+		e = take_choice(rs, recording, span->made_up, &infos[0], w, err);
+	if (e == 0)
+		e = tables_new(w, w->choice, &w->tables, err);
+	if (e == 0)
+		r->engine = filter_engine(w->choice->filter);
 	if (e == 0)
 		e = take_stripes(recording, w, err);
 	if (e == 0)
@@ -306,8 +366,8 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 		return e;
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].port = w->ports[i];
-		w->rules[i].now.filter = w->filter;
-		w->rules[i].now.cut = w->cut;
+		w->rules[i].now = (struct rx_choice){
+			.filter = w->choice->filter, .tables = w->tables[i], .cut = w->choice->cut};
 		w->rules[i].switch_ns = UINT64_MAX;
 	}
 
@@ -321,7 +381,7 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 	r->end_ns = end_within(r->start_ns, r->end_ns, recording->limit_ns);
 	r->state = r->start_ns > now_ns ? RUN_ARMED : RUN_LIVE;
 	name_run(rs, r);
-	return start_writing(rs, recording, r, infos, err);
+	return start_writing(rs, recording, r, err);
 }
 
 int runs_begin(struct runs *rs, const struct recording_settings *recording,

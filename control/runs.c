@@ -103,8 +103,10 @@ int runs_publish(struct runs *rs, struct errbuf *err)
 int runs_trigger(struct runs *rs, const struct recording_settings *recording, uint64_t for_ns,
 	bool made_up, const char **ret_id, struct errbuf *err)
 {
-	const struct run_span span = {
-		.cause = RUN_BY_TRIGGER, .end_ns = RUN_NO_END, .most_ns = for_ns};
+	const struct run_span span = {.cause = RUN_BY_TRIGGER,
+		.end_ns = RUN_NO_END,
+		.most_ns = for_ns,
+		.made_up = made_up};
 	struct recording_run *r;
 	int e;
 
@@ -113,7 +115,6 @@ int runs_trigger(struct runs *rs, const struct recording_settings *recording, ui
 	e = runs_begin(rs, recording, &span, &r, err);
 	if (e < 0)
 		return e;
-	r->work->made_up = made_up;
 	*ret_id = r->id;
 	return 0;
 }
@@ -188,6 +189,8 @@ void runs_tick(struct runs *rs)
 {
 	if (!rs->closing)
 		watches_look(rs);
+	choices_poll(rs->options.choices);
+	runs_exchange(rs);
 	runs_settle(rs);
 	runs_collect(rs);
 }

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "choices.h"
 #include "settings.h"
 #include "wirespool/capture.h"
 #include "wirespool/errbuf.h"
@@ -50,10 +51,12 @@ struct recording_run {
 	enum run_state state;
 	uint64_t start_ns;
 	uint64_t end_ns; /* RUN_NO_END: until it is stopped. Once out of the plan: when that was */
-	struct run_ledger ledger; /* of the last runs_tick(); final once ended */
-	uint64_t queued_bytes;    /* likewise */
-	uint64_t files_count;     /* finished ones */
-	struct run_file *files;   /* once ended: the newest of them */
+	struct run_ledger ledger;    /* of the last runs_tick(); final once ended */
+	uint64_t queued_bytes;       /* likewise */
+	struct filter_counts counts; /* likewise */
+	const char *engine;          /* how its expression runs: filter_engine() */
+	uint64_t files_count;        /* finished ones */
+	struct run_file *files;      /* once ended: the newest of them */
 	unsigned int files_kept;
 
 	struct run_work *work; /* what it holds while it is not ended; of runs_private.h */
@@ -64,6 +67,7 @@ struct runs_options {
 	unsigned int port_count;
 	struct writer *const *writers; /* at least one */
 	unsigned int writer_count;
+	struct choices *choices; /* likewise */
 	unsigned int ended_kept; /* RUNS_ENDED_KEPT; 0: all */
 };
 
@@ -91,6 +95,9 @@ int runs_follow(struct runs *rs, const struct settings *s);
  */
 int runs_trigger(struct runs *rs, const struct recording_settings *recording, uint64_t for_ns,
 	bool made_up, const char **ret_id, struct errbuf *err);
+
+/* The open port of that name; NULL: there is none. */
+struct port *runs_find_port(const struct runs *rs, const char *name, struct port_info *ret_info);
 
 /* Every 100 ms: opens windows, moves runs on. */
 void runs_tick(struct runs *rs);

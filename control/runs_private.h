@@ -5,6 +5,7 @@
  *   watch.c     opens what opens by itself, and follows new settings
  *   run_open.c  makes a run: all of it, or none
  *   runs.c      armed -> live -> finishing, and with it the rx plan; stop; views for others
+ *   exchange.c  what a run keeps, exchanged while it goes on
  *   run_end.c   finishing -> ended: the last counts, files that disks gave up on, the log
  *
  * Threads  control's only. What others do meanwhile is asked for at each tick, never waited for.
@@ -21,9 +22,12 @@ struct watch;
 /* What a run holds until its writers are done with it, and what is known of it alone here. */
 struct run_work {
 	struct run *run; /* the writers' side of it; NULL before run_start() and when it ended */
-	struct filter *filter;
-	struct cut cut;
-	char *filter_text;
+	struct choice *choice;
+	struct filter_tables **tables;      /* the choice's, one per port */
+	struct choice *next;                /* from switch_ns on; NULL: none is to come */
+	struct filter_tables **next_tables; /* the same as tables, or others */
+	unsigned int failed;                /* generation that was said to have failed last */
+	uint64_t switch_ns;
 	char *fingerprint;            /* of the recording that it was made of */
 	struct occurrence occurrence; /* of the window */
 	bool made_up;
@@ -66,6 +70,7 @@ struct run_span {
 	uint64_t start_ns; /* 0, or any time that has passed: now */
 	uint64_t end_ns;
 	uint64_t most_ns; /* at most so long; 0: no limit */
+	bool made_up;     /* of a recording that is not in the settings */
 };
 
 /*
@@ -92,6 +97,18 @@ int runs_publish(struct runs *rs, struct errbuf *err);
 
 /* Sets the end of a run to now_ns, if it is not over before; runs_settle() makes it true. */
 void runs_end_at(struct runs *rs, struct recording_run *r, uint64_t now_ns);
+
+/* Tables for a choice, one per port of w. */
+int tables_new(const struct run_work *w, const struct choice *c, struct filter_tables ***ret,
+	struct errbuf *err);
+void tables_free(struct filter_tables **tables, unsigned int count);
+
+/* Tells the writers of a run what its files are to say from from_ns on. */
+int run_redescribe_as(const struct recording_run *r, const struct choice *c, uint64_t from_ns,
+	struct errbuf *err);
+
+/* Begins and completes exchanges of what live runs keep. */
+void runs_exchange(struct runs *rs);
 
 /* Publishes what changed, and lets writers finish what is out of the plan. */
 void runs_settle(struct runs *rs);

@@ -126,6 +126,20 @@ void settings_free(struct settings *s);
  */
 int recording_from_json(const json_t *request, const char *const also_known[],
 	struct recording_settings *ret, struct errbuf *err);
+
+/*
+ * Changes what a recording keeps: those of the keys above that take effect in live runs, but "rules"; null takes a
+ * value away. Also a rules file is read again. On failure r is to be thrown away.
+ */
+int recording_change(const json_t *request, const char *const also_known[],
+	struct recording_settings *r, struct errbuf *err);
+
+/* What its values ask for; expression and rules stay r's. */
+void recording_filter_options(const struct recording_settings *r, struct filter_options *ret);
+
+/* "filter = "udp"; snaplen = "headers"": what is other than by itself, to free(). NULL: no memory. */
+char *recording_filter_text(const struct recording_settings *r);
+
 /* Deep copy; NULL-safe free of its insides. */
 int recording_copy(const struct recording_settings *from, struct recording_settings *ret);
 void recording_done(struct recording_settings *r);

@@ -223,6 +223,23 @@ static void renew(struct runs *rs, const struct recording_settings *recording,
 			"run %s ended by the reload and was not begun anew: %s", old->id, err.text);
 }
 
+/* The link type of a recording's ports is known since they are open. */
+static void want_choices(struct runs *rs, const struct settings *s)
+{
+	struct errbuf err;
+
+	choices_keep(rs->options.choices, s);
+	for (unsigned int i = 0; i < s->recording_count; i++) {
+		const struct recording_settings *r = &s->recordings[i];
+		struct port_info info;
+
+		if (runs_find_port(rs, r->ports[0], &info) != NULL &&
+			choices_want(rs->options.choices, r, info.linktype, info.socket_id, &err) <
+				0)
+			log_error("recording '%s': %s", r->name, err.text);
+	}
+}
+
 int runs_follow(struct runs *rs, const struct settings *s)
 {
 	uint64_t now_ns = capture_now_ns(), handover_ns = now_ns + RUNS_HANDOVER_NS, end_ns;
@@ -236,6 +253,7 @@ int runs_follow(struct runs *rs, const struct settings *s)
 	watches_free(rs->watches, rs->watch_count);
 	rs->watches = watches;
 	rs->watch_count = watch_count;
+	want_choices(rs, s);
 	for (unsigned int i = 0; i < active_count; i++) {
 		r = rs->active[i];
 		if (r->state > RUN_LIVE || r->work->made_up)

@@ -29,10 +29,6 @@ struct packet_ring {
 	uint32_t interface_id;
 };
 
-struct filter {
-	int linktype;
-};
-
 struct stripe {
 	const char *path;
 };
@@ -44,6 +40,7 @@ struct writer {
 struct run {
 	char id[RUN_ID_MAX];
 	bool finished, ended, limit, abandoned;
+	uint64_t described_ns;
 	struct run_ledger ledger;
 	struct packet_ring *first;
 };
@@ -55,7 +52,8 @@ struct window {
 
 static struct {
 	uint64_t now_ns;
-	int filters, stripes, rings, runs; /* handed out and not given back */
+	int filters, tables, stripes, rings, runs; /* handed out and not given back */
+	struct choice *ready; /* of all recordings; NULL: a new one for each that asks */
 	int fail_filter, fail_stripe, fail_ring_at, fail_run, fail_publish;
 	unsigned int rings_made, runs_made, publishes;
 	struct rx_rule plan[64];
@@ -127,25 +125,147 @@ int rx_plan_publish(const struct rx_rule rules[], unsigned int count, struct err
 	return 0;
 }
 
-int filter_new(const struct filter_options *options, int linktype, int socket_id,
-	struct filter **ret_filter, struct errbuf *err)
+/* Choices: of generation 1, until a test has another one ready. */
+
+struct filter {
+	unsigned int number;
+};
+
+static struct choice *choice_new(unsigned int generation)
 {
-	(void)options;
+	struct choice *c = calloc(1, sizeof(*c));
+
+	c->filter = calloc(1, sizeof(struct filter));
+	c->cut = (struct cut){.snaplen = 96};
+	c->text = strdup("");
+	c->references = 1;
+	c->generation = generation;
+	world.filters++;
+	return c;
+}
+
+int choice_make(const struct recording_settings *r, int linktype, int socket_id,
+	struct choice **ret, struct errbuf *err)
+{
+	(void)r;
+	(void)linktype;
 	(void)socket_id;
 	if (world.fail_filter)
 		return fail_with(err, -EINVAL, "syntax error in filter");
-	*ret_filter = malloc(sizeof(struct filter));
-	(*ret_filter)->linktype = linktype;
-	world.filters++;
+	*ret = choice_new(0);
 	return 0;
 }
 
-void filter_free(struct filter *f)
+struct choice *choice_share(struct choice *c)
 {
-	for (unsigned int i = 0; i < world.plan_count; i++)
-		ck_assert_ptr_ne(world.plan[i].now.filter, f);
-	free(f);
+	c->references++;
+	return c;
+}
+
+void choice_release(struct choice *c)
+{
+	if (c == NULL || --c->references > 0)
+		return;
+	for (unsigned int i = 0; i < world.plan_count; i++) {
+		ck_assert_ptr_ne(world.plan[i].now.filter, c->filter);
+		if (world.plan[i].switch_ns != UINT64_MAX)
+			ck_assert_ptr_ne(world.plan[i].next.filter, c->filter);
+	}
+	free(c->filter);
+	free(c->text);
+	free(c);
 	world.filters--;
+}
+
+int choices_want(struct choices *cs, const struct recording_settings *r, int linktype,
+	int socket_id, struct errbuf *err)
+{
+	(void)cs;
+	(void)r;
+	(void)linktype;
+	(void)socket_id;
+	(void)err;
+	return 0;
+}
+
+void choices_keep(struct choices *cs, const struct settings *s)
+{
+	(void)cs;
+	(void)s;
+}
+
+void choices_poll(struct choices *cs)
+{
+	(void)cs;
+}
+
+struct choice *choices_get(struct choices *cs, const char *recording_name)
+{
+	(void)cs;
+	(void)recording_name;
+	if (world.fail_filter)
+		return NULL;
+	/* Who asks has a share; without one of the test's own nothing else holds it. */
+	return world.ready != NULL ? choice_share(world.ready) : choice_new(1);
+}
+
+bool choices_state(const struct choices *cs, const char *recording_name, struct choice_state *ret)
+{
+	(void)cs;
+	(void)recording_name;
+	*ret = (struct choice_state){.error = "syntax error in filter"};
+	return true;
+}
+
+const char *filter_engine(const struct filter *f)
+{
+	(void)f;
+	return "jit";
+}
+
+struct filter_tables {
+	unsigned int queues;
+};
+
+int filter_tables_new(const struct filter_options *options, unsigned int queues, int socket_id,
+	struct filter_tables **ret_tables, struct errbuf *err)
+{
+	(void)socket_id;
+	(void)err;
+	*ret_tables = NULL;
+	if (options->cutoff_bytes == 0)
+		return 0;
+	*ret_tables = calloc(1, sizeof(struct filter_tables));
+	(*ret_tables)->queues = queues;
+	world.tables++;
+	return 0;
+}
+
+void filter_tables_free(struct filter_tables *t)
+{
+	if (t == NULL)
+		return;
+	for (unsigned int i = 0; i < world.plan_count; i++) {
+		ck_assert_ptr_ne(world.plan[i].now.tables, t);
+		if (world.plan[i].switch_ns != UINT64_MAX)
+			ck_assert_ptr_ne(world.plan[i].next.tables, t);
+	}
+	free(t);
+	world.tables--;
+}
+
+void filter_tables_count(const struct filter_tables *t, struct filter_counts *ret)
+{
+	*ret = (struct filter_counts){.beyond_pkts = t->queues};
+}
+
+int run_redescribe(
+	struct run *r, const struct run_options *options, uint64_t from_ns, struct errbuf *err)
+{
+	(void)err;
+	ck_assert_ptr_nonnull(options->comment);
+	r->described_ns = from_ns;
+	return 0;
 }
 
 int stripe_open(const char *path, struct stripe **ret_stripe, struct errbuf *err)
@@ -352,9 +472,28 @@ static void nothing_is_held(void)
 	ck_assert_uint_eq(world.plan_count, 0);
 }
 
+static struct choice *make_ready(unsigned int generation, uint64_t cutoff_bytes)
+{
+	struct choice *c = choice_new(generation);
+
+	c->options.cutoff_bytes = cutoff_bytes;
+	world.ready = c;
+	return c;
+}
+
+/* The test's own share of what is ready. */
+static void release_ready(void)
+{
+	struct choice *c = world.ready;
+
+	world.ready = NULL;
+	choice_release(c);
+}
+
 /* Ends all that is live, and holds that nothing stays behind. */
 static void tear_down(void)
 {
+	release_ready();
 	runs_close(rs);
 	world.now_ns += SECOND;
 	runs_tick(rs);
@@ -894,6 +1033,102 @@ START_TEST(recording_of_always_is_one_run)
 }
 END_TEST
 
+START_TEST(a_new_choice_takes_over_at_an_instant_to_come)
+{
+	struct choice *c;
+
+	(void)trigger(0);
+	c = make_ready(2, 0);
+	tick_at(NOON + SECOND);
+	ck_assert_ptr_ne(world.plan[0].now.filter, c->filter);
+	ck_assert_ptr_eq(world.plan[0].next.filter, c->filter);
+	ck_assert_uint_eq(world.plan[0].next.cut.snaplen, 96);
+	ck_assert_uint_gt(world.plan[0].switch_ns, world.now_ns + SECOND / 10);
+	ck_assert_uint_eq(world.all[0]->described_ns, world.plan[0].switch_ns);
+	ck_assert_uint_eq(c->since_ns, world.plan[0].switch_ns);
+	/* Packets with times from before may come for a while. */
+	tick_at(world.plan[0].switch_ns);
+	ck_assert_ptr_ne(world.plan[0].now.filter, c->filter);
+	tick_at(world.now_ns + SECOND);
+	ck_assert_ptr_eq(world.plan[0].now.filter, c->filter);
+	ck_assert_uint_eq(world.plan[0].switch_ns, UINT64_MAX);
+	ck_assert_int_eq(world.filters, 1);
+	ck_assert_uint_eq(world.runs_made, 1);
+}
+END_TEST
+
+START_TEST(what_flows_have_brought_goes_on_with_a_choice_of_the_same_cutoff)
+{
+	struct filter_tables *t;
+
+	(void)make_ready(1, 1000);
+	(void)trigger(0);
+	release_ready();
+	t = world.plan[0].now.tables;
+	ck_assert_ptr_nonnull(t);
+	ck_assert_uint_eq(t->queues, 2);
+	(void)make_ready(2, 1000);
+	tick_at(NOON + SECOND);
+	ck_assert_ptr_eq(world.plan[0].next.tables, t);
+	tick_at(NOON + 3 * SECOND);
+	release_ready();
+	(void)make_ready(3, 2000);
+	tick_at(NOON + 4 * SECOND);
+	ck_assert_ptr_eq(world.plan[0].now.tables, t);
+	ck_assert_ptr_ne(world.plan[0].next.tables, t);
+	ck_assert_int_eq(world.tables, 2);
+	tick_at(NOON + 6 * SECOND);
+	ck_assert_int_eq(world.tables, 1);
+	ck_assert_uint_eq(runs_active(rs, 0)->counts.beyond_pkts, 2);
+}
+END_TEST
+
+START_TEST(a_choice_that_finds_no_plan_is_tried_again_and_the_one_before_goes_on)
+{
+	const struct filter *before;
+	struct choice *c;
+
+	(void)trigger(0);
+	before = world.plan[0].now.filter;
+	c = make_ready(2, 500);
+	world.fail_publish = 1;
+	tick_at(NOON + SECOND);
+	ck_assert_ptr_eq(world.plan[0].now.filter, before);
+	ck_assert_uint_eq(world.plan[0].switch_ns, UINT64_MAX);
+	ck_assert_uint_eq(world.all[0]->described_ns, 0);
+	ck_assert_int_eq(world.tables, 0);
+	tick_at(NOON + 2 * SECOND);
+	ck_assert_ptr_eq(world.plan[0].next.filter, c->filter);
+	/* And once more, when the one before could go. */
+	world.fail_publish = 1;
+	tick_at(NOON + 4 * SECOND);
+	ck_assert_int_eq(world.filters, 2);
+	tick_at(NOON + 5 * SECOND);
+	ck_assert_int_eq(world.filters, 1);
+	ck_assert_ptr_eq(world.plan[0].now.filter, c->filter);
+}
+END_TEST
+
+START_TEST(a_run_that_ends_amid_an_exchange_holds_nothing)
+{
+	(void)trigger(0);
+	(void)make_ready(2, 500);
+	tick_at(NOON + SECOND);
+	ck_assert_uint_ne(world.plan[0].switch_ns, UINT64_MAX);
+}
+END_TEST
+
+START_TEST(a_made_up_recording_keeps_its_own_choice)
+{
+	const char *id;
+
+	ck_assert_int_eq(runs_trigger(rs, &recording, 0, true, &id, &err), 0);
+	(void)make_ready(2, 0);
+	tick_at(NOON + SECOND);
+	ck_assert_uint_eq(world.plan[0].switch_ns, UINT64_MAX);
+}
+END_TEST
+
 START_TEST(reload_leaves_an_unchanged_recording_alone)
 {
 	struct recording_settings same = recording;
@@ -1023,6 +1258,11 @@ int main(void)
 	tcase_add_test(c, clock_that_is_set_back_into_a_window_opens_it_at_once);
 	tcase_add_test(c, clock_that_jumps_into_a_window_opens_it_within_a_minute);
 	tcase_add_test(c, recording_of_always_is_one_run);
+	tcase_add_test(c, a_new_choice_takes_over_at_an_instant_to_come);
+	tcase_add_test(c, what_flows_have_brought_goes_on_with_a_choice_of_the_same_cutoff);
+	tcase_add_test(c, a_choice_that_finds_no_plan_is_tried_again_and_the_one_before_goes_on);
+	tcase_add_test(c, a_run_that_ends_amid_an_exchange_holds_nothing);
+	tcase_add_test(c, a_made_up_recording_keeps_its_own_choice);
 	tcase_add_test(c, reload_leaves_an_unchanged_recording_alone);
 	tcase_add_test(c, reload_of_a_changed_recording_hands_over_at_one_instant);
 	tcase_add_test(c, reload_renews_a_triggered_run_for_the_rest_of_its_time);

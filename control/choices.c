@@ -1,0 +1,333 @@
+#include "choices.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wirespool/clock.h"
+#include "wirespool/log.h"
+#include "wirespool/rules.h"
+#include "wirespool/units.h"
+
+/* A recording, and what is known of its choices. */
+struct wish {
+	struct wish *next;
+	struct recording_settings settings; /* wanted last */
+	struct choice *choice;              /* NULL: none was ever made */
+	unsigned int made;                  /* generations so far */
+	struct errbuf error;                /* "" when the last one could be made */
+	struct job *job;                    /* NULL: none is under way */
+};
+
+/* One choice being made, by a thread of its own. */
+struct job {
+	pthread_t thread;
+	struct recording_settings settings;
+	int linktype;
+	int socket_id;
+	uint64_t begun_ns;
+	/* Set by the thread; done with release */
+	struct choice *made;
+	struct errbuf error;
+	_Atomic bool done;
+	struct job *next; /* among those that nobody waits for any more */
+};
+
+struct choices {
+	struct wish *wishes;
+	struct job *left;
+};
+
+int choice_make(const struct recording_settings *r, int linktype, int socket_id,
+	struct choice **ret, struct errbuf *err)
+{
+	struct choice *c = calloc(1, sizeof(*c));
+	int e;
+
+	if (c == NULL)
+		return fail_with(err, -ENOMEM, "no memory for a filter");
+	c->references = 1;
+	c->cut = r->cut;
+	c->text = recording_filter_text(r);
+	if (r->filter != NULL)
+		c->expression = strdup(r->filter);
+	if (c->text == NULL || (r->filter != NULL && c->expression == NULL)) {
+		choice_release(c);
+		return fail_with(err, -ENOMEM, "no memory for a filter");
+	}
+	recording_filter_options(r, &c->options);
+	e = filter_new(&c->options, linktype, socket_id, &c->filter, err);
+	c->options.expression = NULL; /* they are r's */
+	c->options.rules = NULL;
+	if (e < 0)
+		choice_release(c);
+	else
+		*ret = c;
+	return e;
+}
+
+struct choice *choice_share(struct choice *c)
+{
+	c->references++;
+	return c;
+}
+
+void choice_release(struct choice *c)
+{
+	if (c == NULL || --c->references > 0)
+		return;
+	if (c->filter != NULL)
+		filter_free(c->filter);
+	free(c->expression);
+	free(c->text);
+	free(c);
+}
+
+int choices_new(struct choices **ret, struct errbuf *err)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret != NULL ? 0 : fail_with(err, -ENOMEM, "no memory for filters");
+}
+
+/* -- The maker -- */
+
+static void *job_run(void *arg)
+{
+	struct job *j = arg;
+
+	(void)pthread_setname_np(pthread_self(), "filter");
+	if (choice_make(&j->settings, j->linktype, j->socket_id, &j->made, &j->error) < 0)
+		j->made = NULL;
+	/* Release pairs with the acquire in job_is_done(). */
+	atomic_store_explicit(&j->done, true, memory_order_release);
+	return NULL;
+}
+
+static bool job_is_done(const struct job *j)
+{
+	return atomic_load_explicit(&j->done, memory_order_acquire);
+}
+
+/* Waits for its thread. */
+static void job_free(struct job *j)
+{
+	(void)pthread_join(j->thread, NULL);
+	choice_release(j->made);
+	recording_done(&j->settings);
+	free(j);
+}
+
+static int job_new(const struct recording_settings *r, int linktype, int socket_id,
+	struct job **ret, struct errbuf *err)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (j == NULL || recording_copy(r, &j->settings) < 0) {
+		free(j);
+		return fail_with(err, -ENOMEM, "no memory for a filter");
+	}
+	j->linktype = linktype;
+	j->socket_id = socket_id;
+	j->begun_ns = clock_monotonic_ns();
+	if (pthread_create(&j->thread, NULL, job_run, j) != 0) {
+		recording_done(&j->settings);
+		free(j);
+		return fail_with(err, -EAGAIN, "no thread to build the rules on");
+	}
+	*ret = j;
+	return 0;
+}
+
+static void leave_job(struct choices *cs, struct wish *w)
+{
+	if (w->job == NULL)
+		return;
+	w->job->next = cs->left;
+	cs->left = w->job;
+	w->job = NULL;
+}
+
+/* -- Wishes -- */
+
+static struct wish *find_wish(const struct choices *cs, const char *recording)
+{
+	struct wish *w = cs->wishes;
+
+	while (w != NULL && strcmp(w->settings.name, recording) != 0)
+		w = w->next;
+	return w;
+}
+
+static void wish_free(struct choices *cs, struct wish *w)
+{
+	leave_job(cs, w);
+	choice_release(w->choice);
+	recording_done(&w->settings);
+	free(w);
+}
+
+bool choices_free(struct choices *cs)
+{
+	bool all_done = true;
+	struct wish *w;
+	struct job *j;
+
+	if (cs == NULL)
+		return true;
+	while ((w = cs->wishes) != NULL) {
+		cs->wishes = w->next;
+		wish_free(cs, w);
+	}
+	while ((j = cs->left) != NULL) {
+		cs->left = j->next;
+		if (job_is_done(j))
+			job_free(j);
+		else
+			all_done = false;
+	}
+	free(cs);
+	return all_done;
+}
+
+static void take_choice(struct wish *w, struct choice *made)
+{
+	choice_release(w->choice);
+	w->choice = made;
+	made->generation = ++w->made;
+	w->error.text[0] = '\0';
+}
+
+static struct wish *add_wish(struct choices *cs)
+{
+	struct wish *w = calloc(1, sizeof(*w));
+
+	if (w != NULL) {
+		w->next = cs->wishes;
+		cs->wishes = w;
+	}
+	return w;
+}
+
+static bool same_print(const struct recording_settings *a, const struct recording_settings *b)
+{
+	return strcmp(a->filter_print ?: "", b->filter_print ?: "") == 0;
+}
+
+static int begin_making(struct wish *w, int linktype, int socket_id, struct errbuf *err)
+{
+	const struct rules *rules = w->settings.rule_set;
+	struct choice *made;
+	int e;
+
+	if (rules != NULL) {
+		e = job_new(&w->settings, linktype, socket_id, &w->job, err);
+		if (e == 0)
+			log_info("recording '%s': building a table of %u rules", w->settings.name,
+				rules->count);
+		return e;
+	}
+	e = choice_make(&w->settings, linktype, socket_id, &made, err);
+	if (e == 0)
+		take_choice(w, made);
+	return e;
+}
+
+int choices_want(struct choices *cs, const struct recording_settings *r, int linktype,
+	int socket_id, struct errbuf *err)
+{
+	struct wish *w = find_wish(cs, r->name);
+	struct recording_settings copy;
+	int e;
+
+	if (w != NULL && same_print(&w->settings, r) && w->error.text[0] == '\0')
+		return 0;
+	if (recording_copy(r, &copy) < 0)
+		return fail_with(err, -ENOMEM, "no memory for a filter");
+	if (w == NULL)
+		w = add_wish(cs);
+	if (w == NULL) {
+		recording_done(&copy);
+		return fail_with(err, -ENOMEM, "no memory for a filter");
+	}
+	leave_job(cs, w);
+	recording_done(&w->settings);
+	w->settings = copy;
+	w->error.text[0] = '\0';
+	e = begin_making(w, linktype, socket_id, &w->error);
+	if (e < 0)
+		return fail_with(err, e, "%s", w->error.text);
+	return 0;
+}
+
+void choices_keep(struct choices *cs, const struct settings *s)
+{
+	struct wish **link = &cs->wishes, *w;
+
+	while ((w = *link) != NULL) {
+		if (settings_find_recording(s, w->settings.name) != NULL) {
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		wish_free(cs, w);
+	}
+}
+
+static void take_job(struct wish *w)
+{
+	char took[UNITS_TEXT];
+	struct job *j = w->job;
+
+	w->job = NULL;
+	if (j->made != NULL) {
+		take_choice(w, j->made);
+		j->made = NULL;
+		log_info("recording '%s': its rules are ready after %s", w->settings.name,
+			duration_format(clock_monotonic_ns() - j->begun_ns, took));
+	} else {
+		w->error = j->error;
+		log_error("recording '%s': %s; %s", w->settings.name, j->error.text,
+			w->choice != NULL ? "the filter before goes on" : "it cannot begin");
+	}
+	job_free(j);
+}
+
+void choices_poll(struct choices *cs)
+{
+	struct job **link = &cs->left, *j;
+
+	for (struct wish *w = cs->wishes; w != NULL; w = w->next)
+		if (w->job != NULL && job_is_done(w->job))
+			take_job(w);
+	while ((j = *link) != NULL) {
+		if (!job_is_done(j)) {
+			link = &j->next;
+			continue;
+		}
+		*link = j->next;
+		job_free(j);
+	}
+}
+
+struct choice *choices_get(struct choices *cs, const char *recording)
+{
+	const struct wish *w = find_wish(cs, recording);
+
+	return w != NULL && w->choice != NULL ? choice_share(w->choice) : NULL;
+}
+
+bool choices_state(const struct choices *cs, const char *recording, struct choice_state *ret)
+{
+	const struct wish *w = find_wish(cs, recording);
+
+	if (w == NULL)
+		return false;
+	*ret = (struct choice_state){
+		.choice = w->choice,
+		.settings = &w->settings,
+		.pending = w->job != NULL,
+		.error = w->error.text[0] != '\0' ? w->error.text : NULL,
+	};
+	return true;
+}
