@@ -6,6 +6,7 @@ time is asserted: what a file should hold follows from times that the daemon and
 
 import calendar
 import contextlib
+import glob
 import grp
 import json
 import os
@@ -640,6 +641,8 @@ def whole_example():
         text = f.read()
     text = re.sub(r"(?m)^(\t*)#(?! )", r"\1", text)
     text = text.replace('"/data0", "/data1"', f'"{folder("data0")}", "{folder("data1")}"')
+    text = text.replace('"/data0"', f'"{folder("data0")}"')
+    text = text.replace("/etc/wirespool/office.rules", os.path.join(TREE, "tests/data/office.rules"))
     return text.replace('"wireshark"', f'"{grp.getgrgid(0).gr_name}"').replace('"eth0"', '"lo"')
 
 
@@ -758,6 +761,24 @@ def live_run(d, name):
     return next((r["id"] for r in d.status()["runs"] if r["recording"] == name and r["state"] == "live"), None)
 
 
+def filter_in_force(d, name, generation):
+    """The filter object of a recording, once its generation is in force in live runs."""
+    status = d.status()
+    f = next(r["filter"] for r in status["recordings"] if r["name"] == name)
+    return f if f["generation"] == generation and f["since"] and status["now"] > f["since"] else None
+
+
+def claim_generations(name, run, newest):
+    """Two files, cut when the filter changed, each with its own filter and the note of its generation."""
+    files = sorted(glob.glob(f"{WORK}/**/{run['id']}*.pcapng", recursive=True))
+    told = [subprocess.run(["tshark", "-r", f, "-q", "-z", "io,stat,0"], capture_output=True, text=True).returncode
+            for f in files]
+    notes = [subprocess.run(["capinfos", "-k", "-r", f], capture_output=True, text=True).stdout for f in files]
+    claim(f"{name}: a file of each filter, with its generation and since when", told == [0, 0] and
+          "filter generation 1" in notes[0] and "filter generation 2 from " + newest["since"] in notes[1] and
+          newest["text"] in notes[1], notes, newest)
+
+
 def check_reloads(d, wire, name):
     """Returns the ids of the always-run before and after its change."""
     untouched, changed, gone = (live_run(d, x) for x in ("all", "changing", "gone"))
@@ -777,15 +798,17 @@ def check_reloads(d, wire, name):
     d.wait_state(gone, "ended")
     d.wait_state(changed, "ended")
     after = until("the changed always-run", lambda: live_run(d, "changing"))
-    d.wait_state(small, "ended")
-    small_after = until("the changed trigger", lambda: live_run(d, "small"))
+    small_filter = until("the new filter of the trigger's run", lambda: filter_in_force(d, "small", 2))
     claim(f"{name}: the recording that was added is live", until("added", lambda: live_run(d, "added")))
     claim(f"{name}: the always-run that did not change goes on", live_run(d, "all") == untouched)
-    claim(f"{name}: those that changed have a new run", after != changed and small_after != small)
-    sent_and_received(d, wire, [small_after], 30, ether_type=0x88B5)
-    sent_and_received(d, wire, [small_after], 20, ether_type=0x88B6)
-    r = json.loads(d.cli("stop", "--json", small_after).stdout)
-    claim(f"{name}: the changed filter is in force", r["written_pkts"] == 20 and r["filtered_pkts"] == 30, r)
+    claim(f"{name}: one whose when or where changed has a new run, one whose filter changed goes on",
+          after != changed and live_run(d, "small") == small)
+    sent_and_received(d, wire, [small], 30, ether_type=0x88B5)
+    sent_and_received(d, wire, [small], 20, ether_type=0x88B6)
+    r = json.loads(d.cli("stop", "--json", small).stdout)
+    d.wait_state(small, "ended")
+    claim(f"{name}: the changed filter is in force", r["written_pkts"] == 30 and r["filtered_pkts"] == 30, r)
+    claim_generations(name, r, small_filter)
     d.wait_received(after, 1000)
 
     def broken():
