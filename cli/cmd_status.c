@@ -26,7 +26,8 @@ static const struct usage usage = {
 	.operands = "[OPTION]...",
 	.about = "Shows the daemon's ports, recordings, runs, disks and writers, and every "
 		 "packet's\n"
-		 "account: received = outside window + filtered + written + lost + in RAM.",
+		 "account: received = outside window + filtered + cut off + written + lost + in "
+		 "RAM.",
 	.lines = lines,
 };
 
@@ -93,10 +94,23 @@ static void list_cell(struct table *t, const json_t *list)
 	table_cell(t, "%s", text[0] != '\0' ? text : "-");
 }
 
+/* What the recording keeps, and whether another choice is on its way. */
+static void filter_cell(struct table *t, const json_t *filter)
+{
+	const char *text = answer_text(filter, "text", "");
+
+	if (!json_is_object(filter))
+		table_cell(t, "%s", "");
+	else if (is_set(filter, "pending"))
+		table_cell(t, "%s (a new one is being built)", text);
+	else
+		table_cell(t, "%s", text);
+}
+
 static void print_recordings(const json_t *recordings)
 {
 	static const char *const headings[] = {
-		"RECORDING", "WHEN", "PORTS", "STRIPES", "LIVE", NULL};
+		"RECORDING", "WHEN", "PORTS", "STRIPES", "LIVE", "KEEPS", NULL};
 	struct table *t = table_new(headings);
 	const json_t *recording;
 	size_t i;
@@ -108,6 +122,7 @@ static void print_recordings(const json_t *recordings)
 		list_cell(t, json_object_get(recording, "ports"));
 		list_cell(t, json_object_get(recording, "stripes"));
 		table_cell(t, "%s", is_set(recording, "live") ? "live" : "");
+		filter_cell(t, json_object_get(recording, "filter"));
 	}
 	table_print(t, "");
 }
@@ -115,8 +130,8 @@ static void print_recordings(const json_t *recordings)
 static struct table *new_run_table(void)
 {
 	static const char *const headings[] = {"RUN", "STATE", ">RECEIVED", ">OUTSIDE", ">FILTERED",
-		">WRITTEN", ">STORED", ">LOST RING", ">LOST MEMORY", ">LOST DISK", ">IN RAM",
-		">FILES", NULL};
+		">CUT OFF", ">WRITTEN", ">STORED", ">LOST RING", ">LOST MEMORY", ">LOST DISK",
+		">IN RAM", ">FILES", NULL};
 
 	return table_new(headings);
 }
@@ -134,6 +149,7 @@ static void add_runs(struct table *t, const json_t *runs)
 		table_cell(t, "%s", count_of(run, "received_pkts", buf));
 		table_cell(t, "%s", count_of(run, "outside_window_pkts", buf));
 		table_cell(t, "%s", count_of(run, "filtered_pkts", buf));
+		table_cell(t, "%s", count_of(run, "cutoff_pkts", buf));
 		table_cell(t, "%s", count_of(run, "written_pkts", buf));
 		table_cell(t, "%s", size_format(answer_count(run, "written_bytes"), buf));
 		table_cell(t, "%s", count_of(run, "lost_ring_pkts", buf));

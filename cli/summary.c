@@ -83,6 +83,9 @@ void summary_print_run(const json_t *run, double duration_s)
 			: "");
 	print_count("filtered", answer_count(run, "filtered_pkts"),
 		answer_count(run, "filtered_pkts") > 0 ? "not wanted by the filter" : "");
+	if (answer_count(run, "cutoff_pkts") > 0)
+		print_count("cut off", answer_count(run, "cutoff_pkts"),
+			"behind what is kept of their flow");
 	print_count("written", written, behind);
 	if (summary_run_lost(run) == 0)
 		print_count("lost", 0, "");

@@ -31,13 +31,13 @@
  * In "status":
  *   port  {"name","device","driver","clock","link_up","link_bps","queues","descriptors","patient","ended",
  *          "offered_pkts","received_pkts","nic_missed_pkts","nic_no_mbuf_pkts","nic_error_pkts","longest_gap_ns","warnings":[]}
- *   run   {"id","recording","state","start","end","received_pkts","outside_window_pkts","filtered_pkts","written_pkts",
+ *   run   {"id","recording","state","start","end","received_pkts","outside_window_pkts","filtered_pkts","cutoff_pkts","written_pkts",
  *          "written_bytes","wire_bytes","lost_ring_pkts","lost_memory_pkts","lost_disk_pkts","in_ram_pkts","queued_bytes","files_count"}
  *          state: "armed" "live" "finishing" "ended"; times are "2026-11-21T03:30:00.000Z", end null when open
  *   stripe {"path","queued_bytes","written_bytes","free_bytes","direct","error"}
  *   lcore {"port","queue","cpu","pkts","busy_ns"}      busy_ns: with packets; of pkts, what each cost
  *   writer {"cpu","pkts","busy_ns","chunks","chunks_free","huge_pages","registered"}
- *   recording {"name","when","ports":[],"stripes":[],"live","filter":{"generation","since","pending","error"}}
+ *   recording {"name","when","ports":[],"stripes":[],"live","filter":{"generation","text","engine","since","pending","error"}}
  *          filter: which one its live runs have, as in the answer of "set"; error: why the last change was not made, or null
  */
 

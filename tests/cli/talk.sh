@@ -4,13 +4,13 @@
 
 run_json()
 {
-	printf '{"id":"%s","recording":"office","state":"%s","start":"2026-11-21T03:30:00.000Z","end":null,"received_pkts":1000,"outside_window_pkts":10,"filtered_pkts":90,"written_pkts":%d,"written_bytes":90000,"wire_bytes":900000,"lost_ring_pkts":%d,"lost_memory_pkts":0,"lost_disk_pkts":0,"in_ram_pkts":0,"queued_bytes":0,"files_count":2}' \
+	printf '{"id":"%s","recording":"office","state":"%s","start":"2026-11-21T03:30:00.000Z","end":null,"received_pkts":1000,"outside_window_pkts":10,"filtered_pkts":90,"cutoff_pkts":5,"written_pkts":%d,"written_bytes":90000,"wire_bytes":900000,"lost_ring_pkts":%d,"lost_memory_pkts":0,"lost_disk_pkts":0,"in_ram_pkts":0,"queued_bytes":0,"files_count":2}' \
 		"$1" "$2" $((900 - $3)) "$3"
 }
 
 status_json()
 {
-	printf '{"ok":true,"version":"9.9","pid":77,"uptime_s":61.5,"now":"2026-11-21T04:00:00.000Z","clock":"tsc","ports":[{"name":"left","device":"eth0","driver":"net_af_packet","clock":"tsc","link_up":true,"link_bps":10000000000,"queues":1,"offered_pkts":1001,"received_pkts":1000,"nic_missed_pkts":1,"nic_no_mbuf_pkts":0,"nic_error_pkts":0,"warnings":["RSS is not symmetric"]}],"runs":[%s],"ended":[%s],"recordings":[{"name":"office","when":"windows","ports":["left","right"],"stripes":["/d1","/d2"],"live":true}],"stripes":[{"path":"/d1","queued_bytes":1048576,"written_bytes":2097152,"free_bytes":1073741824,"direct":true,"error":null},{"path":"/d2","queued_bytes":0,"written_bytes":1,"free_bytes":5,"direct":false,"error":"Input/output error"},{"path":"null:","queued_bytes":0,"written_bytes":0,"free_bytes":null,"direct":false,"error":null}],"writers":[{"cpu":-1,"chunks":64,"chunks_free":60,"huge_pages":false,"registered":true}],"warnings":["no huge pages"]}' \
+	printf '{"ok":true,"version":"9.9","pid":77,"uptime_s":61.5,"now":"2026-11-21T04:00:00.000Z","clock":"tsc","ports":[{"name":"left","device":"eth0","driver":"net_af_packet","clock":"tsc","link_up":true,"link_bps":10000000000,"queues":1,"offered_pkts":1001,"received_pkts":1000,"nic_missed_pkts":1,"nic_no_mbuf_pkts":0,"nic_error_pkts":0,"warnings":["RSS is not symmetric"]}],"runs":[%s],"ended":[%s],"recordings":[{"name":"office","when":"windows","ports":["left","right"],"stripes":["/d1","/d2"],"live":true,"filter":{"generation":2,"text":"filter = \\"udp\\"","pending":false}}],"stripes":[{"path":"/d1","queued_bytes":1048576,"written_bytes":2097152,"free_bytes":1073741824,"direct":true,"error":null},{"path":"/d2","queued_bytes":0,"written_bytes":1,"free_bytes":5,"direct":false,"error":"Input/output error"},{"path":"null:","queued_bytes":0,"written_bytes":0,"free_bytes":null,"direct":false,"error":null}],"writers":[{"cpu":-1,"chunks":64,"chunks_free":60,"huge_pages":false,"registered":true}],"warnings":["no huge pages"]}' \
 		"$1" "$2"
 }
 
@@ -21,9 +21,9 @@ expect_code 0
 expect_err ""
 expect_out_like '^wirespoold 9.9, process 77, up 1m1s, clock tsc, now 2026-11-21T04:00:00.000Z$'
 expect_out_like '^left +eth0 +10(\.0)? Gbit/s +tsc +1 +1,001 +1,000 +1 +0 +0$'
-expect_out_like '^office +windows +left,right +/d1,/d2 +live$'
-expect_out_like '^r1 +live +1,000 +10 +90 +900 +[0-9.]+ KiB +0 +0 +0 +0 +2$'
-expect_out_like '^r0 +ended +1,000 +10 +90 +893 +[0-9.]+ KiB +7 +0 +0 +0 +2$'
+expect_out_like '^office +windows +left,right +/d1,/d2 +live +filter = "udp"$'
+expect_out_like '^r1 +live +1,000 +10 +90 +5 +900 +[0-9.]+ KiB +0 +0 +0 +0 +2$'
+expect_out_like '^r0 +ended +1,000 +10 +90 +5 +893 +[0-9.]+ KiB +7 +0 +0 +0 +2$'
 expect_out_like '^/d1 +1(\.0)? MiB +2(\.0)? MiB +1(\.0)? GiB +ok, direct$'
 expect_out_like '^/d2 .* Input/output error$'
 expect_out_like '^null: +0 B +0 B +- +ok$'
