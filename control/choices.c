@@ -48,18 +48,15 @@ int choice_make(const struct recording_settings *r, int linktype, int socket_id,
 	if (c == NULL)
 		return fail_with(err, -ENOMEM, "no memory for a filter");
 	c->references = 1;
-	c->cut = r->cut;
-	c->text = recording_filter_text(r);
-	if (r->filter != NULL)
-		c->expression = strdup(r->filter);
-	if (c->text == NULL || (r->filter != NULL && c->expression == NULL)) {
+	e = recording_copy(r, &c->settings);
+	if (e == 0)
+		c->text = recording_filter_text(r);
+	if (e < 0 || c->text == NULL) {
 		choice_release(c);
 		return fail_with(err, -ENOMEM, "no memory for a filter");
 	}
-	recording_filter_options(r, &c->options);
+	recording_filter_options(&c->settings, &c->options);
 	e = filter_new(&c->options, linktype, socket_id, &c->filter, err);
-	c->options.expression = NULL; /* they are r's */
-	c->options.rules = NULL;
 	if (e < 0)
 		choice_release(c);
 	else
@@ -79,7 +76,7 @@ void choice_release(struct choice *c)
 		return;
 	if (c->filter != NULL)
 		filter_free(c->filter);
-	free(c->expression);
+	recording_done(&c->settings);
 	free(c->text);
 	free(c);
 }

@@ -21,10 +21,9 @@ struct choices;
 
 struct choice {
 	struct filter *filter;
-	struct filter_options options; /* for its tables; without expression and rules */
-	struct cut cut;
-	char *expression; /* NULL: none */
-	char *text;       /* all that is asked, as in the settings; "" for nothing */
+	struct recording_settings settings; /* that it was made of, a copy */
+	struct filter_options options;      /* of these */
+	char *text; /* all that is asked, as in the settings; "" for nothing */
 	unsigned int generation;
 	uint64_t since_ns; /* when live runs took to it; 0: none did */
 	unsigned int references;

@@ -77,7 +77,7 @@ static int begin(struct runs *rs, struct recording_run *r, struct choice *c, str
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].switch_ns = w->switch_ns;
 		w->rules[i].next = (struct rx_choice){
-			.filter = c->filter, .tables = w->next_tables[i], .cut = c->cut};
+			.filter = c->filter, .tables = w->next_tables[i], .cut = c->settings.cut};
 	}
 	e = runs_publish(rs, err);
 	if (e < 0) {

@@ -256,7 +256,7 @@ static void describe(const struct recording_run *r, const struct choice *c, uint
 		d->interfaces[i] = (struct run_interface){
 			.name = d->names[i],
 			.description = d->descriptions[i],
-			.filter = c->expression,
+			.filter = c->settings.filter,
 			.speed_bps = info.link_bps,
 			.has_mac = info.has_mac,
 		};
@@ -366,8 +366,9 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 		return e;
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].port = w->ports[i];
-		w->rules[i].now = (struct rx_choice){
-			.filter = w->choice->filter, .tables = w->tables[i], .cut = w->choice->cut};
+		w->rules[i].now = (struct rx_choice){.filter = w->choice->filter,
+			.tables = w->tables[i],
+			.cut = w->choice->settings.cut};
 		w->rules[i].switch_ns = UINT64_MAX;
 	}
 

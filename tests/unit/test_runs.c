@@ -136,7 +136,7 @@ static struct choice *choice_new(unsigned int generation)
 	struct choice *c = calloc(1, sizeof(*c));
 
 	c->filter = calloc(1, sizeof(struct filter));
-	c->cut = (struct cut){.snaplen = 96};
+	c->settings.cut = (struct cut){.snaplen = 96};
 	c->text = strdup("");
 	c->references = 1;
 	c->generation = generation;

@@ -1,0 +1,204 @@
+/* Choices: made at once or on a thread, and the one before stays until another is ready. */
+/* rooms: control common dpdk */
+#include "control/choices.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <check.h>
+
+#include <rte_eal.h>
+
+enum { ETHERNET = 1, ANY_SOCKET = -1, WAIT_MS = 20000 };
+
+static struct errbuf err;
+static struct choices *cs;
+
+/* Keys of a request, beside the name: "capture". */
+static int want(const char *keys)
+{
+	static const char *const none[] = {NULL};
+	struct recording_settings r;
+	json_t *request = json_loads(keys, 0, NULL);
+	int e;
+
+	ck_assert_ptr_nonnull(request);
+	(void)json_object_set_new(request, "stripes", json_pack("[s]", "null:"));
+	ck_assert_msg(recording_from_json(request, none, &r, &err) == 0, "%s", err.text);
+	json_decref(request);
+	e = choices_want(cs, &r, ETHERNET, ANY_SOCKET, &err);
+	recording_done(&r);
+	return e;
+}
+
+static struct choice_state state_now(void)
+{
+	struct choice_state s;
+
+	ck_assert(choices_state(cs, "capture", &s));
+	return s;
+}
+
+static struct choice_state wait_made(void)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < WAIT_MS && state_now().pending; i++) {
+		(void)nanosleep(&ms, NULL);
+		choices_poll(cs);
+	}
+	ck_assert(!state_now().pending);
+	return state_now();
+}
+
+static void set_up(void)
+{
+	ck_assert_int_eq(choices_new(&cs, &err), 0);
+}
+
+static void tear_down(void)
+{
+	ck_assert(choices_free(cs));
+}
+
+#define RULES(rules) "{\"rules\": [" rules "]}"
+#define KEEP_WEB     "\"keep tcp any any any 443 either way\""
+#define DROP_ALL     "\"drop any any any any any\""
+
+START_TEST(an_expression_is_ready_at_once)
+{
+	struct choice *c;
+
+	ck_assert_ptr_null(choices_get(cs, "capture"));
+	ck_assert_int_eq(want("{\"filter\": \"udp\", \"snaplen\": \"96\"}"), 0);
+	ck_assert(!state_now().pending);
+	c = choices_get(cs, "capture");
+	ck_assert_ptr_nonnull(c);
+	ck_assert_uint_eq(c->generation, 1);
+	ck_assert_uint_eq(c->settings.cut.snaplen, 96);
+	ck_assert_str_eq(c->text, "filter = \"udp\"; snaplen = \"96\"");
+	choice_release(c);
+}
+END_TEST
+
+START_TEST(the_same_again_is_no_new_generation)
+{
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert_uint_eq(state_now().choice->generation, 1);
+	ck_assert_int_eq(want("{\"filter\": \"tcp\"}"), 0);
+	ck_assert_uint_eq(state_now().choice->generation, 2);
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert_uint_eq(state_now().choice->generation, 3);
+}
+END_TEST
+
+START_TEST(rules_are_built_aside_while_the_choice_before_stays)
+{
+	struct choice *before;
+
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	before = choices_get(cs, "capture");
+	ck_assert_int_eq(want(RULES(KEEP_WEB ", " DROP_ALL)), 0);
+	/* Until it is polled, whatever the thread has done by now. */
+	ck_assert(state_now().pending);
+	ck_assert_ptr_eq(state_now().choice, before);
+	ck_assert_uint_eq(wait_made().choice->generation, 2);
+	ck_assert_ptr_null(state_now().error);
+	ck_assert_ptr_ne(state_now().choice, before);
+	/* Who has a share of the one before may go on with it. */
+	ck_assert_str_eq(filter_engine(before->filter), "jit");
+	choice_release(before);
+}
+END_TEST
+
+START_TEST(what_cannot_be_made_leaves_the_choice_before_and_says_why)
+{
+	const struct choice *before;
+
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	before = state_now().choice;
+	/* Sensible on some link type, and so for the settings, but not on this one. */
+	ck_assert_int_eq(want("{\"filter\": \"wlan type mgt\"}"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "wlan"));
+	ck_assert_ptr_eq(state_now().choice, before);
+	ck_assert_ptr_nonnull(strstr(state_now().error, "wlan"));
+	/* On the thread as well. */
+	ck_assert_int_eq(want("{\"filter\": \"wlan type mgt\", \"rules\": [" KEEP_WEB "]}"), 0);
+	ck_assert_ptr_null(state_now().error);
+	ck_assert_ptr_nonnull(strstr(wait_made().error, "wlan"));
+	ck_assert_ptr_eq(state_now().choice, before);
+	/* It is tried again when it is wanted again, and forgotten when something else is. */
+	ck_assert_int_eq(want("{\"filter\": \"wlan type mgt\", \"rules\": [" KEEP_WEB "]}"), 0);
+	ck_assert(state_now().pending);
+	ck_assert_int_eq(want("{\"filter\": \"tcp\"}"), 0);
+	ck_assert_ptr_null(state_now().error);
+	ck_assert(!state_now().pending);
+	ck_assert_uint_eq(state_now().choice->generation, 2);
+	wait_made();
+}
+END_TEST
+
+START_TEST(what_is_overtaken_never_comes_into_force)
+{
+	const struct timespec some_ms = {.tv_nsec = 20000000};
+
+	ck_assert_int_eq(want(RULES(KEEP_WEB)), 0);
+	ck_assert_int_eq(want("{\"filter\": \"tcp\"}"), 0);
+	for (int i = 0; i < 20; i++) {
+		(void)nanosleep(&some_ms, NULL);
+		choices_poll(cs);
+	}
+	ck_assert_uint_eq(state_now().choice->generation, 1);
+	ck_assert_str_eq(state_now().choice->text, "filter = \"tcp\"");
+}
+END_TEST
+
+START_TEST(recordings_that_are_gone_are_forgotten)
+{
+	const struct settings none = {.recording_count = 0};
+	struct choice_state s;
+
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	choices_keep(cs, &none);
+	ck_assert(!choices_state(cs, "capture", &s));
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("choices");
+	TCase *c = tcase_create("choices");
+
+	tcase_set_timeout(c, 60);
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, an_expression_is_ready_at_once);
+	tcase_add_test(c, the_same_again_is_no_new_generation);
+	tcase_add_test(c, rules_are_built_aside_while_the_choice_before_stays);
+	tcase_add_test(c, what_cannot_be_made_leaves_the_choice_before_and_says_why);
+	tcase_add_test(c, what_is_overtaken_never_comes_into_force);
+	tcase_add_test(c, recordings_that_are_gone_are_forgotten);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+int main(void)
+{
+	char arg0[] = "test_choices", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
+	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256";
+	char *argv[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
+	SRunner *runner;
+	int failed;
+
+	if (rte_eal_init(7, argv) < 0)
+		return EXIT_FAILURE;
+	runner = srunner_create(suite());
+	srunner_set_fork_status(runner, CK_NOFORK);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	(void)rte_eal_cleanup();
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
