@@ -23,6 +23,7 @@ enum {
 	TAGS_MAX = 2,        /* looked behind: 802.1Q, and 802.1Q in 802.1ad */
 	STEPS_MAX = 1500000, /* of DPDK's verifier: 0.05 to 0.1 us each */
 	CODE_ALIGN = 64,
+	NETMASK_OF_FILE = 0,               /* tcpdump's: "ip broadcast" is all ones or all zeroes */
 	FLAT_REACH = 2 * (UINT16_MAX + 1), /* from an mbuf's start; DPDK's verifier asks */
 	NO_TAGS = 0, /* no link type has its type field at 0 and the payload right behind it */
 	LINK_HEADER_MAX = 20,
@@ -194,6 +195,33 @@ static void find_names(
 }
 
 /*
+ * A capture file without packets: an expression means what "tcpdump -r" means by it. To a live capture,
+ * as pcap_open_dead() gives one, libpcap allows "inbound" and "ifindex", which look where only the
+ * kernel has something; and behind a null or loopback header it takes for IPv6 what this machine's
+ * number of it is, and not those of the systems that have such headers.
+ */
+static pcap_t *capture_file_open(int linktype)
+{
+	struct pcap_file_header header = {
+		.magic = 0xa1b2c3d4,
+		.version_major = PCAP_VERSION_MAJOR,
+		.version_minor = PCAP_VERSION_MINOR,
+		.snaplen = SNAPLEN_MAX,
+		.linktype = (bpf_u_int32)linktype,
+	};
+	FILE *file = fmemopen(&header, sizeof(header), "r");
+	char said[PCAP_ERRBUF_SIZE];
+	pcap_t *pcap;
+
+	if (file == NULL)
+		return NULL;
+	pcap = pcap_fopen_offline(file, said); /* has read the header, and owns file from now on */
+	if (pcap == NULL)
+		(void)fclose(file);
+	return pcap;
+}
+
+/*
  * libpcap's optimizer takes a time that grows with the cube of the program: 200 hosts 0.4 s,
  * 1000 hosts 50 s. A program that would hold control up is left as it is: it means the same.
  * Returns 1 when the program had a loop, else 0 or the error.
@@ -201,13 +229,13 @@ static void find_names(
 static int classic_compile(
 	struct expression *e, const char *text, int linktype, unsigned int how, struct errbuf *err)
 {
-	pcap_t *pcap = pcap_open_dead(linktype, SNAPLEN_MAX);
+	pcap_t *pcap = capture_file_open(linktype);
 	bool optimize;
 	int r, loop;
 
 	if (pcap == NULL)
 		return fail_with(err, -ENOMEM, "no memory to compile the filter '%s'", text);
-	r = pcap_compile(pcap, &e->classic, text, 0, PCAP_NETMASK_UNKNOWN);
+	r = pcap_compile(pcap, &e->classic, text, 0, NETMASK_OF_FILE);
 	if (r != 0)
 		goto refused;
 	optimize = e->classic.bf_len <= OPTIMIZED_MAX && (how & EXPRESSION_AS_LONG) == 0;
@@ -217,13 +245,16 @@ static int classic_compile(
 	find_names(e, &e->classic, linktype, how);
 	if (optimize) {
 		pcap_freecode(&e->classic);
-		r = pcap_compile(pcap, &e->classic, text, 1, PCAP_NETMASK_UNKNOWN);
+		r = pcap_compile(pcap, &e->classic, text, 1, NETMASK_OF_FILE);
 		if (r != 0)
 			goto refused;
 		loop = program_unroll(&e->classic);
 		if (loop < 0)
 			goto no_memory;
 	}
+	r = program_set_memory(&e->classic);
+	if (r < 0)
+		goto no_memory;
 	pcap_close(pcap);
 	return loop;
 refused:
@@ -232,7 +263,7 @@ refused:
 	return r;
 no_memory:
 	pcap_close(pcap);
-	return fail_with(err, loop, "no memory for the filter's program");
+	return fail_with(err, -ENOMEM, "no memory for the filter's program");
 }
 
 static unsigned int views_count(const struct expression *e)
@@ -408,11 +439,11 @@ static uint32_t gather(const struct rte_mbuf *m, uint32_t off, uint32_t len, uin
 }
 
 /*
- * The packet as view shows it, in one piece, and never more than EXPRESSION_LINEAR_MAX of what is not in one
- * already: where it is, or copied to buf. Only the interpreter needs this.
+ * The packet as view shows it, in one piece: where it is, or copied to buf, and of that never more than
+ * room. Only the interpreter needs this.
  */
 static const uint8_t *linearize(
-	const struct rte_mbuf *m, struct view view, uint8_t *buf, uint32_t *ret_len)
+	const struct rte_mbuf *m, struct view view, uint8_t *buf, uint32_t room, uint32_t *ret_len)
 {
 	uint32_t behind = view.at + view.size, len = m->pkt_len;
 
@@ -421,24 +452,41 @@ static const uint8_t *linearize(
 		return rte_pktmbuf_mtod(m, const uint8_t *);
 	}
 	if (view.size == 0) {
-		*ret_len = gather(m, 0, RTE_MIN(len, (uint32_t)EXPRESSION_LINEAR_MAX), buf);
+		*ret_len = gather(m, 0, RTE_MIN(len, room), buf);
 		return buf;
 	}
 	*ret_len = gather(m, 0, view.at, buf);
 	if (len > behind) /* else the tag itself is cut short */
-		*ret_len += gather(m, behind,
-			RTE_MIN(len - behind, EXPRESSION_LINEAR_MAX - view.at), buf + view.at);
+		*ret_len += gather(m, behind, RTE_MIN(len - behind, room - view.at), buf + view.at);
 	return buf;
+}
+
+static inline bool interpret(const struct program *p, const struct bpf_program *classic,
+	const struct rte_mbuf *m, uint8_t *buf, uint32_t room)
+{
+	uint32_t len;
+	const uint8_t *data = linearize(m, p->view, buf, room, &len);
+
+	return bpf_filter(classic->bf_insns, data, m->pkt_len, len) != 0;
+}
+
+/* What offloads put together, and some replayed files have. No port delivers more than SNAPLEN_MAX. */
+static __rte_noinline bool interpret_long(
+	const struct program *p, const struct bpf_program *classic, const struct rte_mbuf *m)
+{
+	uint8_t buf[SNAPLEN_MAX];
+
+	return interpret(p, classic, m, buf, sizeof(buf));
 }
 
 static __rte_noinline bool program_interpret(
 	const struct program *p, const struct bpf_program *classic, const struct rte_mbuf *m)
 {
 	uint8_t buf[EXPRESSION_LINEAR_MAX];
-	uint32_t len;
-	const uint8_t *data = linearize(m, p->view, buf, &len);
 
-	return bpf_filter(classic->bf_insns, data, m->pkt_len, len) != 0;
+	if (unlikely(m->pkt_len > sizeof(buf)))
+		return interpret_long(p, classic, m);
+	return interpret(p, classic, m, buf, sizeof(buf));
 }
 
 /* What the other parts say of a packet, the first having said that number goes on. */

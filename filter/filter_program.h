@@ -62,6 +62,15 @@ struct view {
 int program_unroll(struct bpf_program *program);
 
 /*
+ * libpcap 1.10 now and then makes a program that reads memory which it has not written: of "geneve" and
+ * "pppoes" behind a link header of no fixed length (radiotap, PFLOG), and of what "geneve" is an alternative
+ * to. What it answers depends on what lay there before. After this the program writes it first: an
+ * offset at which no packet has anything, so that the packet is rejected, as it mostly is by
+ * tcpdump. The program must have no loop. Returns 0 or -ENOMEM.
+ */
+int program_set_memory(struct bpf_program *program);
+
+/*
  * A packet is at home when its bytes are all there, in one piece that begins FLAT_DATA_AT bytes
  * behind the start of its mbuf: what rx drivers deliver from a pool without private areas. A
  * program for such packets alone ("flat") reads each byte with one instruction. It is not to
