@@ -13,13 +13,6 @@
 /* Time for a plan to reach the lcores, and for the writers to hear of it, long before it comes true. */
 static const uint64_t AHEAD_NS = NS_PER_SEC / 4;
 
-static bool need_same_tables(const struct filter_options *a, const struct filter_options *b)
-{
-	return (a->fragments == FILTER_FRAGMENTS_FOLLOW) ==
-		       (b->fragments == FILTER_FRAGMENTS_FOLLOW) &&
-	       a->cutoff_bytes == b->cutoff_bytes && a->cutoff_flows == b->cutoff_flows;
-}
-
 void tables_free(struct filter_tables **tables, unsigned int count)
 {
 	for (unsigned int i = 0; tables != NULL && i < count; i++)
@@ -38,7 +31,8 @@ int tables_new(const struct run_work *w, const struct choice *c, struct filter_t
 		return fail_with(err, -ENOMEM, "no memory for a filter's tables");
 	for (unsigned int i = 0; r == 0 && i < w->port_count; i++) {
 		port_get_info(w->ports[i], &info);
-		r = filter_tables_new(&c->options, info.queues, info.socket_id, &tables[i], err);
+		r = filter_tables_new(&c->options, info.queues, info.socket_id,
+			w->tables != NULL ? w->tables[i] : NULL, &tables[i], err);
 	}
 	if (r < 0)
 		tables_free(tables, w->port_count);
@@ -49,8 +43,7 @@ int tables_new(const struct run_work *w, const struct choice *c, struct filter_t
 
 static void forget_next(struct run_work *w)
 {
-	if (w->next_tables != w->tables)
-		tables_free(w->next_tables, w->port_count);
+	tables_free(w->next_tables, w->port_count);
 	choice_release(w->next);
 	w->next_tables = NULL;
 	w->next = NULL;
@@ -62,14 +55,11 @@ static void forget_next(struct run_work *w)
 static int begin(struct runs *rs, struct recording_run *r, struct choice *c, struct errbuf *err)
 {
 	struct run_work *w = r->work;
-	int e = 0;
+	int e;
 
 	w->next = c;
-	w->next_tables = w->tables;
-	if (!need_same_tables(&c->options, &w->choice->options))
-		e = tables_new(w, c, &w->next_tables, err);
+	e = tables_new(w, c, &w->next_tables, err);
 	if (e < 0) {
-		w->next_tables = NULL;
 		forget_next(w);
 		return e;
 	}
@@ -93,7 +83,6 @@ static int begin(struct runs *rs, struct recording_run *r, struct choice *c, str
 static void complete(struct runs *rs, struct recording_run *r)
 {
 	struct run_work *w = r->work;
-	struct filter_tables **old_tables = w->tables != w->next_tables ? w->tables : NULL;
 	struct errbuf err;
 
 	for (unsigned int i = 0; i < w->port_count; i++) {
@@ -105,7 +94,7 @@ static void complete(struct runs *rs, struct recording_run *r)
 		rs->plan_stale = true;
 		return;
 	}
-	tables_free(old_tables, w->port_count);
+	tables_free(w->tables, w->port_count);
 	choice_release(w->choice);
 	w->choice = w->next;
 	w->tables = w->next_tables;

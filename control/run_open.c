@@ -17,8 +17,7 @@ void run_work_release(struct run_work *w)
 		packet_ring_free(w->rings[i]);
 	for (unsigned int i = 0; i < w->stripe_count; i++)
 		stripe_close(w->stripes[i]);
-	if (w->next_tables != w->tables)
-		tables_free(w->next_tables, w->port_count);
+	tables_free(w->next_tables, w->port_count);
 	tables_free(w->tables, w->port_count);
 	choice_release(w->choice);
 	choice_release(w->next);

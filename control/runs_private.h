@@ -23,10 +23,10 @@ struct watch;
 struct run_work {
 	struct run *run; /* the writers' side of it; NULL before run_start() and when it ended */
 	struct choice *choice;
-	struct filter_tables **tables;      /* the choice's, one per port */
-	struct choice *next;                /* from switch_ns on; NULL: none is to come */
-	struct filter_tables **next_tables; /* the same as tables, or others */
-	unsigned int failed;                /* generation that was said to have failed last */
+	struct filter_tables **tables; /* the choice's, one per port */
+	struct choice *next;           /* from switch_ns on; NULL: none is to come */
+	struct filter_tables **next_tables;
+	unsigned int failed; /* generation that was said to have failed last */
 	uint64_t switch_ns;
 	char *fingerprint;            /* of the recording that it was made of */
 	struct occurrence occurrence; /* of the window */
@@ -98,7 +98,7 @@ int runs_publish(struct runs *rs, struct errbuf *err);
 /* Sets the end of a run to now_ns, if it is not over before; runs_settle() makes it true. */
 void runs_end_at(struct runs *rs, struct recording_run *r, uint64_t now_ns);
 
-/* Tables for a choice, one per port of w. */
+/* Tables for a choice, one per port of w, that go on from those which w has. */
 int tables_new(const struct run_work *w, const struct choice *c, struct filter_tables ***ret,
 	struct errbuf *err);
 void tables_free(struct filter_tables **tables, unsigned int count);

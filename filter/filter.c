@@ -73,6 +73,7 @@ int filter_new(const struct filter_options *options, int linktype, int socket_id
 	f->labels = options->vlan == FILTER_VLAN_ANY;
 	f->literal = options->fragments == FILTER_FRAGMENTS_LITERAL;
 	f->follow = options->fragments == FILTER_FRAGMENTS_FOLLOW;
+	f->cuts_off = options->cutoff_bytes > 0;
 	f->tunnels = tunnels_of(options->inner);
 	f->after = options->after;
 	r = compile(f, options, err);
@@ -120,37 +121,89 @@ static bool follows(const struct filter_options *o)
 	return o->fragments == FILTER_FRAGMENTS_FOLLOW;
 }
 
-static int make_tables(
-	struct filter_tables *t, const struct filter_options *o, int socket_id, struct errbuf *err)
+static void memory_release(struct memory *m)
+{
+	if (m == NULL || --m->references > 0)
+		return;
+	for (unsigned int q = 0; q < m->queues; q++)
+		cutoff_free(m->cutoffs[q]);
+	fragments_free(m->fragments);
+	free(m);
+}
+
+static bool memory_serves(
+	const struct memory *m, const struct filter_options *o, unsigned int queues)
+{
+	return m != NULL && m->queues == queues && (m->fragments != NULL) == follows(o) &&
+	       m->cutoff_bytes == o->cutoff_bytes &&
+	       (o->cutoff_bytes == 0 || m->cutoff_flows == o->cutoff_flows);
+}
+
+static int memory_new(const struct filter_options *o, unsigned int queues, int socket_id,
+	struct memory **ret, struct errbuf *err)
 {
 	const struct fragments_options fragments = {
-		.datagrams_max = FOLLOWED_DATAGRAMS, .queues = t->queues, .socket_id = socket_id};
+		.datagrams_max = FOLLOWED_DATAGRAMS, .queues = queues, .socket_id = socket_id};
 	const struct cutoff_options cutoff = {.limit_bytes = o->cutoff_bytes,
 		.flows_max = o->cutoff_flows,
 		.socket_id = socket_id};
+	struct memory *m = calloc(1, sizeof(*m) + queues * sizeof(struct cutoff *));
 	int r = 0;
 
+	if (m == NULL)
+		return fail_with(err, -ENOMEM, "no memory for a filter's tables");
+	m->references = 1;
+	m->queues = queues;
+	m->cutoff_bytes = o->cutoff_bytes;
+	m->cutoff_flows = o->cutoff_flows;
 	if (follows(o))
-		r = fragments_new(&fragments, &t->fragments, err);
-	for (unsigned int q = 0; r == 0 && o->cutoff_bytes > 0 && q < t->queues; q++)
-		r = cutoff_new(&cutoff, &t->cutoffs[q], err);
+		r = fragments_new(&fragments, &m->fragments, err);
+	for (unsigned int q = 0; r == 0 && o->cutoff_bytes > 0 && q < queues; q++)
+		r = cutoff_new(&cutoff, &m->cutoffs[q], err);
+	if (r < 0)
+		memory_release(m);
+	else
+		*ret = m;
+	return r;
+}
+
+static int take_memory(struct filter_tables *t, const struct filter_options *o, int socket_id,
+	const struct filter_tables *before, struct errbuf *err)
+{
+	if (!follows(o) && o->cutoff_bytes == 0)
+		return 0;
+	if (before == NULL || !memory_serves(before->memory, o, t->queues))
+		return memory_new(o, t->queues, socket_id, &t->memory, err);
+	t->memory = before->memory;
+	t->memory->references++;
+	return 0;
+}
+
+static int make_caches(struct filter_tables *t, int socket_id, struct errbuf *err)
+{
+	int r = 0;
+
+	for (unsigned int q = 0; r == 0 && q < t->queues; q++)
+		r = rule_cache_new(socket_id, &t->caches[q], err);
 	return r;
 }
 
 int filter_tables_new(const struct filter_options *options, unsigned int queues, int socket_id,
-	struct filter_tables **ret_tables, struct errbuf *err)
+	const struct filter_tables *before, struct filter_tables **ret_tables, struct errbuf *err)
 {
 	struct filter_tables *t;
 	int r;
 
 	*ret_tables = NULL;
-	if (!follows(options) && options->cutoff_bytes == 0)
+	if (!follows(options) && options->cutoff_bytes == 0 && options->rules == NULL)
 		return 0;
-	t = calloc(1, sizeof(*t) + queues * sizeof(struct cutoff *));
+	t = calloc(1, sizeof(*t) + queues * sizeof(struct rule_cache *));
 	if (t == NULL)
 		return fail_with(err, -ENOMEM, "no memory for a filter's tables");
 	t->queues = queues;
-	r = make_tables(t, options, socket_id, err);
+	r = take_memory(t, options, socket_id, before, err);
+	if (r == 0 && options->rules != NULL)
+		r = make_caches(t, socket_id, err);
 	if (r < 0)
 		filter_tables_free(t);
 	else
@@ -163,8 +216,8 @@ void filter_tables_free(struct filter_tables *t)
 	if (t == NULL)
 		return;
 	for (unsigned int q = 0; q < t->queues; q++)
-		cutoff_free(t->cutoffs[q]);
-	fragments_free(t->fragments);
+		rule_cache_free(t->caches[q]);
+	memory_release(t->memory);
 	free(t);
 }
 
@@ -176,18 +229,24 @@ uint64_t filter_tables_bytes(const struct filter_options *options, unsigned int 
 		bytes += fragments_memory_bytes(FOLLOWED_DATAGRAMS, queues);
 	if (options->cutoff_bytes > 0)
 		bytes += queues * cutoff_memory_bytes(options->cutoff_flows);
+	if (options->rules != NULL)
+		bytes += queues * rule_cache_memory_bytes();
 	return bytes;
 }
 
 void filter_tables_count(const struct filter_tables *t, struct filter_counts *ret)
 {
+	const struct memory *m = t->memory;
+
 	*ret = (struct filter_counts){0};
-	if (t->fragments != NULL)
-		ret->first_unknown_pkts = fragments_unknown_pkts(t->fragments);
-	for (unsigned int q = 0; q < t->queues; q++) {
-		if (t->cutoffs[q] == NULL)
+	if (m == NULL)
+		return;
+	if (m->fragments != NULL)
+		ret->first_unknown_pkts = fragments_unknown_pkts(m->fragments);
+	for (unsigned int q = 0; q < m->queues; q++) {
+		if (m->cutoffs[q] == NULL)
 			continue;
-		ret->beyond_pkts += cutoff_beyond_pkts(t->cutoffs[q]);
-		ret->table_full_pkts += cutoff_full_pkts(t->cutoffs[q]);
+		ret->beyond_pkts += cutoff_beyond_pkts(m->cutoffs[q]);
+		ret->table_full_pkts += cutoff_full_pkts(m->cutoffs[q]);
 	}
 }

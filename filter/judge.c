@@ -226,9 +226,18 @@ static void key_of_plain(const struct filter *f, struct rte_mbuf *m, struct flow
 		*key = (struct flow_key){.family = FLOW_NO_IP};
 }
 
+static inline void find_rules(const struct filter *f, struct filter_tables *t, unsigned int queue,
+	const struct flow_key keys[], unsigned int count, uint32_t ret_rules[])
+{
+	if (likely(t != NULL))
+		rule_cache_match(t->caches[queue], f->table, keys, count, ret_rules);
+	else
+		rule_table_match(f->table, keys, count, ret_rules);
+}
+
 /* Which of the plain packets the rules keep. */
-static uint64_t match_rules(
-	const struct filter *f, const struct filter_burst *b, uint64_t pkts, struct verdict *v)
+static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
+	const struct filter_burst *b, uint64_t pkts, struct verdict *v)
 {
 	struct flow_key keys[FILTER_BURST];
 	uint32_t rules[FILTER_BURST];
@@ -239,7 +248,7 @@ static uint64_t match_rules(
 		return 0;
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1)
 		key_of_plain(f, b->pkts[rte_bsf64(rest)], &keys[n++]);
-	rule_table_match(f->table, keys, n, rules);
+	find_rules(f, t, b->queue, keys, n, rules);
 	n = 0;
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1) {
 		unsigned int i = rte_bsf64(rest);
@@ -270,8 +279,8 @@ static bool match_expression(
 	return answer != EXPRESSION_NO;
 }
 
-static bool match_rule(const struct filter *f, const struct walked *w, unsigned int level,
-	struct verdict *v, unsigned int i)
+static bool match_rule(const struct filter *f, struct filter_tables *t, unsigned int queue,
+	const struct walked *w, unsigned int level, struct verdict *v, unsigned int i)
 {
 	struct flow_key key = {.family = FLOW_NO_IP};
 	uint32_t rule;
@@ -279,18 +288,18 @@ static bool match_rule(const struct filter *f, const struct walked *w, unsigned 
 	if (level < w->headers.count)
 		key_of_ip(&key, w->data, &w->headers.ip[level],
 			f->literal ? PORTS_NONE : PORTS_UNKNOWN);
-	rule_table_match(f->table, &key, 1, &rule);
+	find_rules(f, t, queue, &key, 1, &rule);
 	return apply_rule(f, w->mbuf, rule, level, v, i);
 }
 
-static bool match_here(const struct filter *f, const struct walked *w, unsigned int level,
-	struct verdict *v, unsigned int i)
+static bool match_here(const struct filter *f, struct filter_tables *t, unsigned int queue,
+	const struct walked *w, unsigned int level, struct verdict *v, unsigned int i)
 {
 	enum filter_why why;
 	bool kept = match_expression(f, w, level, &why);
 
 	note(v, i, why, 0, level);
-	return kept && (f->table == NULL || match_rule(f, w, level, v, i));
+	return kept && (f->table == NULL || match_rule(f, t, queue, w, level, v, i));
 }
 
 static void fragment_key_of(
@@ -315,13 +324,13 @@ static bool match_level(const struct filter *f, struct filter_tables *t,
 	bool kept;
 
 	if (!f->follow || t == NULL || ip == NULL || !ip->fragment)
-		return match_here(f, w, level, v, i);
+		return match_here(f, t, b->queue, w, level, v, i);
 	fragment_key_of(&key, w->data, ip);
 	if (ip->later_fragment)
-		first = fragments_later(t->fragments, b->queue, &key, b->time_ns[i]);
-	kept = first != FRAGMENT_DROPPED && match_here(f, w, level, v, i);
+		first = fragments_later(t->memory->fragments, b->queue, &key, b->time_ns[i]);
+	kept = first != FRAGMENT_DROPPED && match_here(f, t, b->queue, w, level, v, i);
 	if (first == FRAGMENT_UNKNOWN && !ip->later_fragment)
-		fragments_first(t->fragments, &key, kept, b->time_ns[i]);
+		fragments_first(t->memory->fragments, &key, kept, b->time_ns[i]);
 	if (first != FRAGMENT_UNKNOWN)
 		note(v, i, FILTER_BY_FIRST, 0, level);
 	return first == FRAGMENT_KEPT || kept;
@@ -455,7 +464,7 @@ static void note_all(const struct filter *f, const struct filter_burst *b, struc
 void filter_judge(const struct filter *f, struct filter_tables *t, const struct filter_burst *b,
 	uint64_t wanted, struct verdict *ret)
 {
-	bool cuts_off = t != NULL && t->cutoffs[b->queue] != NULL;
+	bool cuts_off = f->cuts_off && t != NULL;
 	uint64_t plain = f->looks || cuts_off ? find_plain(f, b) : UINT64_MAX;
 	uint64_t odd = f->looks ? wanted & ~plain : 0, kept = wanted & ~odd;
 
@@ -465,12 +474,12 @@ void filter_judge(const struct filter *f, struct filter_tables *t, const struct 
 	if (f->expression != NULL)
 		kept &= expression_match(f->expression, b->pkts, b->count);
 	if (f->table != NULL)
-		kept = match_rules(f, b, kept, ret);
+		kept = match_rules(f, t, b, kept, ret);
 	if (unlikely(f->tunnels != 0))
 		kept |= match_each(f, t, b, 1, wanted & ~odd & ~kept, ret);
 	if (unlikely(odd != 0))
 		kept |= match_each(f, t, b, 0, odd, ret);
 	ret->kept = kept;
 	if (cuts_off)
-		cut_off(f, t->cutoffs[b->queue], b, plain, ret);
+		cut_off(f, t->memory->cutoffs[b->queue], b, plain, ret);
 }

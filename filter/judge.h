@@ -6,6 +6,7 @@
 #include "cutoff.h"
 #include "expression.h"
 #include "fragments.h"
+#include "rule_cache.h"
 #include "rule_table.h"
 #include "wirespool/filter.h"
 #include "wirespool/rules.h"
@@ -26,12 +27,23 @@ struct filter {
 	bool labels;  /* looks behind MPLS and PPPoE */
 	bool literal; /* fragments are what tcpdump takes them for */
 	bool follow;
+	bool cuts_off;
 	unsigned int tunnels; /* 1 << enum tunnel */
 	enum filter_after after;
 };
 
-struct filter_tables {
+/* What packets have brought so far; filters that follow one another share it. */
+struct memory {
+	unsigned int references;
 	struct fragments *fragments; /* NULL: not followed */
+	uint64_t cutoff_bytes;       /* of each flow; 0: no cutoff */
+	uint32_t cutoff_flows;
 	unsigned int queues;
-	struct cutoff *cutoffs[]; /* by queue; NULL: none */
+	struct cutoff *cutoffs[]; /* by queue */
+};
+
+struct filter_tables {
+	struct memory *memory; /* NULL: none */
+	unsigned int queues;
+	struct rule_cache *caches[]; /* by queue; NULL: no rules */
 };

@@ -408,8 +408,9 @@ static inline uint32_t first_rule(uint32_t a, uint32_t b)
 	return RTE_MIN(a - 1, b - 1) + 1;
 }
 
-void rule_table_match(const struct rule_table *t, const struct flow_key keys[], unsigned int count,
-	uint32_t ret_rules[])
+/* which: the keys to look at; NULL: all. */
+static inline void match(const struct rule_table *t, const struct flow_key keys[],
+	const uint8_t which[], unsigned int count, uint32_t ret_rules[])
 {
 	uint32_t found[FILTER_BURST];
 	struct lane lanes[FLOW_FAMILIES];
@@ -417,12 +418,13 @@ void rule_table_match(const struct rule_table *t, const struct flow_key keys[], 
 	for (unsigned int family = 0; family < FLOW_FAMILIES; family++)
 		lanes[family].count = 0;
 	for (unsigned int i = 0; i < count; i++) {
-		const struct flow_key *k = &keys[i];
+		unsigned int at = which == NULL ? i : which[i];
+		const struct flow_key *k = &keys[at];
 		struct lane *l = &lanes[k->family];
 
-		ret_rules[i] = t->by_class[k->family][k->class];
+		ret_rules[at] = t->by_class[k->family][k->class];
 		l->keys[l->count] = (const uint8_t *)k;
-		l->at[l->count++] = (uint8_t)i;
+		l->at[l->count++] = (uint8_t)at;
 	}
 	for (unsigned int family = FLOW_IPV4; family < FLOW_FAMILIES; family++) {
 		struct lane *l = &lanes[family];
@@ -433,4 +435,16 @@ void rule_table_match(const struct rule_table *t, const struct flow_key keys[], 
 				ret_rules[l->at[k]] = first_rule(ret_rules[l->at[k]], found[k]);
 		}
 	}
+}
+
+void rule_table_match(const struct rule_table *t, const struct flow_key keys[], unsigned int count,
+	uint32_t ret_rules[])
+{
+	match(t, keys, NULL, count, ret_rules);
+}
+
+void rule_table_match_some(const struct rule_table *t, const struct flow_key keys[],
+	const uint8_t which[], unsigned int count, uint32_t ret_rules[])
+{
+	match(t, keys, which, count, ret_rules);
 }

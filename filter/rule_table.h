@@ -45,3 +45,10 @@ unsigned int rule_table_parts(const struct rule_table *t, enum flow_family famil
  */
 void rule_table_match(const struct rule_table *t, const struct flow_key keys[], unsigned int count,
 	uint32_t ret_rules[]);
+
+/*
+ * HOT PATH. The same of some keys only: keys[which[i]] and ret_rules[which[i]] for i < count; the
+ * other ret_rules stay as they are.
+ */
+void rule_table_match_some(const struct rule_table *t, const struct flow_key keys[],
+	const uint8_t which[], unsigned int count, uint32_t ret_rules[]);

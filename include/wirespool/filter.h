@@ -100,12 +100,14 @@ const char *filter_engine(const struct filter *f);
 char *filter_dump(const struct filter *f);
 
 /*
- * What a filter remembers of the packets of one port: of a cutoff, the flows of each of its queues; of
- * fragments to follow, the datagrams of all of them. NULL where there is nothing to remember. It may go
- * on with another filter that has the same fragments and cutoff. On failure: -ENOMEM.
+ * What a filter of these options remembers of the packets of one port: of a cutoff, the flows of each of its
+ * queues; of fragments to follow, the datagrams of all of them; of rules, which one matched a flow. NULL where there is
+ * nothing to remember. Each filter needs its own; where before is that of a filter with the same
+ * cutoff and fragments, the new ones go on from what it remembers, and share that. New and free are for
+ * one thread. On failure: -ENOMEM.
  */
 int filter_tables_new(const struct filter_options *options, unsigned int queues, int socket_id,
-	struct filter_tables **ret_tables, struct errbuf *err);
+	const struct filter_tables *before, struct filter_tables **ret_tables, struct errbuf *err);
 void filter_tables_free(struct filter_tables *t);
 
 /* What filter_tables_new() takes of DPDK's memory. */

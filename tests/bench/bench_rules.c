@@ -1,6 +1,9 @@
 /*
  * What a rule table costs: ns per packet on the rx lcore, seconds to build, and memory. Not part of
- * ctest. Run it alone and pinned:
+ * ctest. From the top of the tree, after a release build, then alone and pinned:
+ *   cc -O3 -march=native -std=gnu17 -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -I. -Iinclude \
+ *      $(pkg-config --cflags libdpdk) -o bench_rules tests/bench/bench_rules.c \
+ *      build/release/{filter/libfilter,common/libcommon}.a $(pkg-config --libs libdpdk libpcap)
  *   taskset -c 1 bench_rules ["table" [rules [runs]]]
  * Each figure is the median of so many runs, with the lowest and the highest beside it. Included is
  * that the key of each packet is copied to where the next burst looks for it; not included is the
@@ -11,6 +14,15 @@
  *   flows        protocol, both hosts and ports, either way
  *   mixed        nets of 16 to 32 bits on one side or both, some ports, some ranges of them
  * Flows: as many different ones as bench_rules says, half of them of some rule, in any order.
+ *
+ *   taskset -c 1 bench_rules cache ["table" [rules [runs]]]
+ * What a rule cache saves. One line each, with tabs between its fields, which the first line names:
+ *   uniform      packets are of any of the flows
+ *   zipf         the n-th flow comes 1/n as often as the first
+ *   strangers    hardly a flow comes twice
+ * Only the look-up of a burst is timed, by the CPU's counter; the keys are in the first cache, where the
+ * walk through the headers leaves them. Runs with and without the cache take turns. Each figure is their
+ * median, with the quarters below and above it behind it.
  */
 
 #include <arpa/inet.h>
@@ -20,16 +32,30 @@
 #include <string.h>
 #include <time.h>
 
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_malloc.h>
 
 #include "filter/flow_key.h"
+#include "filter/rule_cache.h"
 #include "filter/rule_table.h"
 #include "wirespool/rules.h"
 
-enum { FLOWS = 1024, PACKETS = 4096, ROUNDS = 16, RUNS = 21, RUNS_MAX = 10001, RULE_BYTES = 200 };
+enum {
+	FLOWS = 1024,
+	FLOWS_MAX = 1000000,
+	PACKETS = 4096,
+	ROUNDS = 16,
+	RUNS = 21,
+	RUNS_MAX = 10001,
+	RULE_BYTES = 200,
+	/* Of the cache: */
+	DRAWN_PKTS = 1000000, /* of each popularity, gone through again and again */
+	RUN_PKTS = 1 << 18,   /* as long as it takes a cache to step aside and look again */
+	WARM_PKTS = 1 << 22,
+};
 
-static struct flow_key flows[FLOWS];
+static struct flow_key flows[FLOWS_MAX];
 static uint16_t order[PACKETS];
 static unsigned int run_count = RUNS;
 static uint64_t state = 88172645463325252;
@@ -140,9 +166,9 @@ static void side_draw(const struct rule_side *of, uint8_t address[16], uint16_t 
 		htons((uint16_t)(of->ports.first + draw(1U + of->ports.last - of->ports.first)));
 }
 
-static void flows_draw(const struct rules *rules, bool ipv6)
+static void flows_draw(const struct rules *rules, bool ipv6, unsigned int count)
 {
-	for (unsigned int i = 0; i < FLOWS; i++) {
+	for (unsigned int i = 0; i < count; i++) {
 		const struct rule *r = &rules->list[draw(rules->count)];
 		struct flow_key *k = &flows[i];
 		bool back = r->either_way && draw(2) > 0;
@@ -151,6 +177,10 @@ static void flows_draw(const struct rules *rules, bool ipv6)
 		side_draw(back ? &r->src : &r->dst, k->dst, &k->dport);
 		if (draw(2) > 0)
 			k->src[draw(ipv6 ? 8 : 4)] ^= 0x55;
+		if (!ipv6) {
+			memset(&k->src[4], 0, 12);
+			memset(&k->dst[4], 0, 12);
+		}
 		k->family = ipv6 ? FLOW_IPV6 : FLOW_IPV4;
 		k->class = flow_class(r->protocol == 17 ? 17 : 6, PORTS_KNOWN);
 	}
@@ -232,10 +262,130 @@ static void measure(
 		(void)printf("%6.2f s, %4zu MiB, %u parts, ", (now_ns() - start) / 1e9,
 			(heap_bytes() - before) >> 20,
 			rule_table_parts(t, ipv6 ? FLOW_IPV6 : FLOW_IPV4));
-		flows_draw(rules, ipv6);
+		flows_draw(rules, ipv6, FLOWS);
 		match_measure(t);
 		rule_table_free(t);
 	}
+	rules_free(rules);
+}
+
+/* With a cache and without */
+
+/* Which flow each packet is of. */
+static uint32_t drawn[DRAWN_PKTS];
+
+static void uniform_draw(unsigned int flow_count)
+{
+	for (unsigned int i = 0; i < DRAWN_PKTS; i++)
+		drawn[i] = draw(flow_count);
+}
+
+/* The n-th flow comes 1/n as often as the first: Zipf's law. */
+static void zipf_draw(unsigned int flow_count)
+{
+	static double sums[FLOWS_MAX];
+	double sum = 0;
+
+	for (unsigned int i = 0; i < flow_count; i++)
+		sums[i] = sum += 1.0 / (i + 1);
+	for (unsigned int i = 0; i < DRAWN_PKTS; i++) {
+		double wanted = sum * draw(UINT32_MAX) / UINT32_MAX;
+		unsigned int low = 0, high = flow_count - 1;
+
+		while (low < high) {
+			unsigned int middle = (low + high) / 2;
+
+			if (sums[middle] < wanted)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		drawn[i] = low;
+	}
+}
+
+/*
+ * ns per packet of count packets from drawn[*at] on. c: NULL: without a cache. strangers: each of a
+ * port of its own, so that hardly one flow comes twice.
+ */
+static double packets_ns(struct rule_cache *c, const struct rule_table *t, unsigned int *at,
+	unsigned int count, bool strangers)
+{
+	struct flow_key keys[FILTER_BURST];
+	uint32_t found[FILTER_BURST];
+	uint64_t cycles = 0, start;
+
+	for (unsigned int i = 0; i < count; i += FILTER_BURST) {
+		for (unsigned int k = 0; k < FILTER_BURST; k++)
+			keys[k] = flows[drawn[(*at)++ % DRAWN_PKTS]];
+		for (unsigned int k = 0; k < FILTER_BURST && strangers; k++)
+			keys[k].sport = (uint16_t)draw(65536);
+		start = rte_rdtsc_precise();
+		if (c != NULL)
+			rule_cache_match(c, t, keys, FILTER_BURST, found);
+		else
+			rule_table_match(t, keys, FILTER_BURST, found);
+		cycles += rte_rdtsc_precise() - start;
+	}
+	return (double)cycles * 1e9 / (double)rte_get_tsc_hz() / count;
+}
+
+static void print_quarters(double runs[])
+{
+	qsort(runs, run_count, sizeof(runs[0]), compare_doubles);
+	(void)printf("\t%.1f\t%.1f\t%.1f", runs[run_count / 2], runs[run_count / 4],
+		runs[run_count * 3 / 4]);
+}
+
+static void cache_measure(const struct rule_table *t, bool strangers)
+{
+	static double without[RUNS_MAX], with[RUNS_MAX];
+	struct rule_cache *c;
+	unsigned int at = 0;
+	struct errbuf err;
+
+	if (rule_cache_new(SOCKET_ID_ANY, &c, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		exit(EXIT_FAILURE);
+	}
+	(void)packets_ns(c, t, &at, WARM_PKTS, strangers);
+	for (unsigned int run = 0; run < run_count; run++) {
+		without[run] = packets_ns(NULL, t, &at, RUN_PKTS, strangers);
+		with[run] = packets_ns(c, t, &at, RUN_PKTS, strangers);
+	}
+	print_quarters(without);
+	print_quarters(with);
+	(void)printf("\n");
+	(void)fflush(stdout);
+	rule_cache_free(c);
+}
+
+static void cache_measure_rules(
+	const char *name, void (*draw_rule)(char *line, bool ipv6), bool ipv6, unsigned int count)
+{
+	static const struct {
+		const char *name;
+		void (*draw)(unsigned int flow_count);
+		unsigned int flows_from;
+	} popularities[] = {{"uniform", uniform_draw, 1000}, {"zipf", zipf_draw, 1000},
+		{"strangers", uniform_draw, FLOWS_MAX}};
+	struct rules *rules = rules_draw(draw_rule, count, ipv6);
+	struct rule_table *t;
+	struct errbuf err;
+
+	if (rule_table_new(rules, SOCKET_ID_ANY, &t, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		exit(EXIT_FAILURE);
+	}
+	flows_draw(rules, ipv6, FLOWS_MAX);
+	for (unsigned int flow_count = 1000; flow_count <= FLOWS_MAX; flow_count *= 10)
+		for (size_t i = 0; i < 3 && popularities[i].flows_from <= flow_count; i++) {
+			popularities[i].draw(flow_count);
+			(void)printf("%s\tIPv%c\t%u\t%u\t%s", name, ipv6 ? '6' : '4', count,
+				flow_count, popularities[i].name);
+			cache_measure(t, i == 2);
+		}
+	rule_table_free(t);
 	rules_free(rules);
 }
 
@@ -250,21 +400,29 @@ int main(int argc, char **argv)
 	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "2048",
 	     quiet[] = "--log-level=error";
 	char *eal[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, quiet, NULL};
-	const char *wanted = argc > 1 ? argv[1] : "";
-	unsigned long only = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+	bool cache = argc > 1 && strcmp(argv[1], "cache") == 0;
+	const char *wanted;
+	unsigned long only;
 
+	argc -= cache;
+	argv += cache;
+	wanted = argc > 1 ? argv[1] : "";
+	only = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 	if (argc > 3)
 		run_count = (unsigned int)strtoul(argv[3], NULL, 10);
 	if (run_count == 0 || run_count > RUNS_MAX || rte_eal_init(8, eal) < 0)
 		return EXIT_FAILURE;
+	if (cache)
+		(void)printf("table\tfamily\trules\tflows\tpopularity\ttable_ns\ttable_ns_25"
+			     "\ttable_ns_75\tcache_ns\tcache_ns_25\tcache_ns_75\n");
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (strncmp(tables[i].name, wanted, strlen(wanted)) != 0)
 			continue;
 		for (unsigned int ipv6 = 0; ipv6 <= 1; ipv6++)
-			for (unsigned int count = 10; count <= RULES_MAX; count *= 10)
+			for (unsigned int count = cache ? 1 : 10; count <= RULES_MAX; count *= 10)
 				if (only == 0 || only == count)
-					measure(tables[i].name, tables[i].draw_rule, ipv6 > 0,
-						count);
+					(cache ? cache_measure_rules : measure)(tables[i].name,
+						tables[i].draw_rule, ipv6 > 0, count);
 	}
 	(void)rte_eal_cleanup();
 	return EXIT_SUCCESS;

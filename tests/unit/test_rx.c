@@ -396,7 +396,7 @@ START_TEST(what_lies_behind_a_cutoff_has_an_account_of_its_own)
 	struct filter *f;
 
 	ck_assert_msg(filter_new(&o, 1, -1, &f, &err) == 0, "%s", err.text);
-	ck_assert_msg(filter_tables_new(&o, 1, -1, &tables, &err) == 0, "%s", err.text);
+	ck_assert_msg(filter_tables_new(&o, 1, -1, NULL, &tables, &err) == 0, "%s", err.text);
 	rule.now.filter = f;
 	rule.now.tables = tables;
 	publish(&rule, 1);

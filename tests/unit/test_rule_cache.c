@@ -1,0 +1,508 @@
+/* rooms: filter common */
+/*
+ * Rule caches against the tables that they stand before. That a cache answers by itself is seen by
+ * asking it with another table than the one that it was filled from, which nobody else may do.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_malloc.h>
+#include <rte_memory.h>
+
+#include "filter/flow_key.h"
+#include "filter/rule_cache.h"
+#include "filter/rule_table.h"
+#include "wirespool/rules.h"
+
+enum {
+	RULES = 300,
+	RULE_BYTES = 256,
+	WORDS = 6, /* that addresses are made of: IPv4's pair is one, each of IPv6's is two */
+	PORTS = 3,
+	PKTS = 300000,
+};
+
+static struct errbuf err;
+
+/* Each thread draws for itself. */
+static _Thread_local uint64_t state = 88172645463325252;
+
+static uint32_t draw(uint32_t below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32_t)(state >> 32) % below;
+}
+
+/* Tables and caches */
+
+static struct rule_table *table_of(const char *lines)
+{
+	struct rules *rules = NULL;
+	struct rule_table *t = NULL;
+
+	ck_assert_msg(
+		rules_parse_text(lines, strlen(lines), "rules", &rules, &err) == 0, "%s", err.text);
+	ck_assert_msg(rule_table_new(rules, SOCKET_ID_ANY, &t, &err) == 0, "%s", err.text);
+	rules_free(rules);
+	return t;
+}
+
+static struct rule_cache *cache_of_lines(unsigned int lines)
+{
+	struct rule_cache *c = NULL;
+
+	ck_assert_msg(rule_cache_new_lines(lines, SOCKET_ID_ANY, &c, &err) == 0, "%s", err.text);
+	return c;
+}
+
+static struct rule_cache *cache_new(void)
+{
+	struct rule_cache *c = NULL;
+
+	ck_assert_msg(rule_cache_new(SOCKET_ID_ANY, &c, &err) == 0, "%s", err.text);
+	return c;
+}
+
+/* Rules and keys of few words, so that many keys are nearly the same and no two rules match alike */
+
+static uint64_t word(unsigned int i)
+{
+	return 0x0a0000010a000002 + i * UINT64_C(0x0000000100000001);
+}
+
+static void draw_ipv6(uint8_t address[16])
+{
+	uint64_t words[2] = {word(draw(WORDS)), word(draw(WORDS))};
+
+	memcpy(address, words, sizeof(words));
+}
+
+static const char *draw_net(char text[64], bool ipv6)
+{
+	uint64_t pair = word(draw(WORDS));
+	uint8_t a[16];
+	char *end = text;
+
+	draw_ipv6(a);
+	if (!ipv6) {
+		memcpy(a, draw(2) > 0 ? (char *)&pair : (char *)&pair + 4, 4);
+		(void)snprintf(text, 64, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+		return text;
+	}
+	for (unsigned int i = 0; i < 16; i += 2)
+		end += sprintf(end, "%s%x", i > 0 ? ":" : "", a[i] << 8 | a[i + 1]);
+	return text;
+}
+
+static struct rule_table *table_draw(void)
+{
+	static const char *const protocols[] = {"any", "tcp", "udp", "icmp"};
+	char *text = malloc((size_t)RULES * RULE_BYTES), *end = text, src[64], dst[64];
+	struct rule_table *t;
+
+	ck_assert_ptr_nonnull(text);
+	for (unsigned int i = 0; i < RULES; i++) {
+		unsigned int protocol = draw(4), sides = 1 + draw(3);
+		bool ipv6 = draw(3) > 0, ports = protocol < 3 && draw(2) > 0;
+		char port[8] = "any";
+
+		(void)draw_net(src, ipv6);
+		(void)draw_net(dst, ipv6);
+		if (ports)
+			(void)snprintf(port, sizeof(port), "%u", 1 + draw(PORTS));
+		end += sprintf(end, "%s %s %s %s %s any%s\n", draw(2) > 0 ? "keep" : "drop",
+			protocols[protocol], (sides & 1) != 0 ? src : "any", port,
+			(sides & 2) != 0 ? dst : "any", draw(4) == 0 ? " either way" : "");
+	}
+	(void)sprintf(end, "keep any any any any any\n");
+	t = table_of(text);
+	free(text);
+	return t;
+}
+
+/* What does not count of a key is not always zero. */
+static struct flow_key draw_key(void)
+{
+	static const uint8_t protocols[] = {6, 17, 1, 0};
+	struct flow_key k = {.family = (uint8_t)draw(FLOW_FAMILIES)};
+	uint64_t pair = word(draw(WORDS));
+
+	k.class = flow_class(protocols[draw(4)], (enum flow_ports)draw(3));
+	k.sport = htons((uint16_t)(1 + draw(PORTS)));
+	k.dport = htons((uint16_t)(1 + draw(PORTS)));
+	draw_ipv6(k.src);
+	draw_ipv6(k.dst);
+	if (k.family == FLOW_IPV4) {
+		memcpy(k.src, &pair, 4);
+		memcpy(k.dst, (char *)&pair + 4, 4);
+	}
+	if (draw(16) == 0)
+		memset(k.zero, (int)draw(256), sizeof(k.zero));
+	return k;
+}
+
+/* The same but for one piece. */
+static struct flow_key near_key(struct flow_key k)
+{
+	struct flow_key other = draw_key();
+	uint64_t piece = word(draw(WORDS));
+
+	switch (draw(4)) {
+	case 0:
+		k.class = other.class;
+		break;
+	case 1:
+		k.sport = other.sport;
+		break;
+	case 2:
+		k.dport = other.dport;
+		break;
+	default:
+		memcpy((uint8_t *)&k + offsetof(struct flow_key, src) + draw(4) * sizeof(piece),
+			&piece, sizeof(piece));
+	}
+	return k;
+}
+
+/* The next burst, of any length: one key comes often. It may be near the one of the last burst. */
+static void burst_next(struct flow_key keys[FILTER_BURST], unsigned int *ret_count)
+{
+	unsigned int often = draw(8);
+
+	*ret_count = 1 + draw(FILTER_BURST);
+	keys[0] = draw(4) > 0 ? near_key(keys[0]) : draw_key();
+	for (unsigned int i = 1; i < *ret_count; i++)
+		keys[i] = draw(8) < often ? keys[0] : draw(2) > 0 ? near_key(keys[0]) : draw_key();
+}
+
+/* How many of PKTS packets the cache and the table do not agree on. */
+static unsigned int count_differences(struct rule_cache *c, const struct rule_table *t)
+{
+	struct flow_key keys[FILTER_BURST] = {{.family = FLOW_NO_IP}};
+	uint32_t cached[FILTER_BURST], plain[FILTER_BURST];
+	unsigned int count, differences = 0;
+
+	for (unsigned int i = 0; i < PKTS; i += count) {
+		burst_next(keys, &count);
+		memset(cached, 0xff, sizeof(cached));
+		rule_cache_match(c, t, keys, count, cached);
+		rule_table_match(t, keys, count, plain);
+		for (unsigned int k = 0; k < count; k++)
+			differences += cached[k] != plain[k];
+		for (unsigned int k = count; k < FILTER_BURST; k++)
+			differences += cached[k] != UINT32_MAX;
+	}
+	return differences;
+}
+
+/* In one line everything meets everything; in four, a quarter; in 65,536 most have their own. */
+START_TEST(any_keys_match_as_the_table_does)
+{
+	static const unsigned int lines[] = {1, 4, 64, 1 << 16};
+	struct rule_table *t = table_draw();
+	struct rule_cache *c = cache_of_lines(lines[_i]);
+
+	ck_assert_uint_eq(count_differences(c, t), 0);
+	rule_cache_free(c);
+	rule_table_free(t);
+}
+END_TEST
+
+/* The key of nobody: all bytes are zero, as a fresh cache's memory is. */
+START_TEST(empty_cache_knows_no_key)
+{
+	struct rule_table *t = table_of("keep any any any any any\n");
+	struct rule_cache *c = cache_new();
+	struct flow_key keys[FLOW_FAMILIES] = {
+		{.family = FLOW_NO_IP}, {.family = FLOW_IPV4}, {.family = FLOW_IPV6}};
+	uint32_t found[FLOW_FAMILIES] = {9, 9, 9};
+
+	rule_cache_match(c, t, keys, 0, found);
+	ck_assert_uint_eq(found[0], 9);
+	rule_cache_match(c, t, keys, FLOW_FAMILIES, found);
+	for (unsigned int i = 0; i < FLOW_FAMILIES; i++)
+		ck_assert_uint_eq(found[i], 1);
+	rule_cache_free(c);
+	rule_table_free(t);
+}
+END_TEST
+
+/* Two tables that never say the same, to tell who was asked. */
+struct pair {
+	struct rule_table *one, *two;
+	struct rule_cache *c;
+};
+
+static struct pair pair_new(void)
+{
+	return (struct pair){.one = table_of("keep any any any any any\n"),
+		.two = table_of("keep 255 any any any any\nkeep any any any any any\n"),
+		.c = cache_new()};
+}
+
+static void pair_free(struct pair *p)
+{
+	rule_cache_free(p->c);
+	rule_table_free(p->one);
+	rule_table_free(p->two);
+}
+
+static struct flow_key numbered_key(enum flow_family family, uint32_t number)
+{
+	struct flow_key k = {.family = (uint8_t)family, .class = flow_class(6, PORTS_KNOWN)};
+
+	memcpy(k.src, &number, sizeof(number));
+	return k;
+}
+
+/* True when the cache answers by itself for a key that it was just asked for. */
+static bool answers(struct pair *p, const struct flow_key *k)
+{
+	uint32_t found = 0;
+
+	rule_cache_match(p->c, p->one, k, 1, &found);
+	ck_assert_uint_eq(found, 1);
+	rule_cache_match(p->c, p->two, k, 1, &found);
+	return found == 1;
+}
+
+START_TEST(known_flow_is_not_asked_of_the_table)
+{
+	struct pair p = pair_new();
+
+	for (enum flow_family family = 0; family < FLOW_FAMILIES; family++) {
+		struct flow_key k = numbered_key(family, 7);
+
+		ck_assert(answers(&p, &k));
+	}
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(line_holds_four_flows_of_ipv4)
+{
+	struct pair p = pair_new();
+	struct flow_key keys[FILTER_BURST];
+	uint32_t found[FILTER_BURST];
+
+	rule_cache_free(p.c);
+	p.c = cache_of_lines(1);
+	/* One of them often in the first burst, which must not cost the others their places. */
+	for (unsigned int i = 0; i < FILTER_BURST; i++)
+		keys[i] = numbered_key(FLOW_IPV4, i < 3 ? i : 3);
+	rule_cache_match(p.c, p.one, keys, FILTER_BURST, found);
+	rule_cache_match(p.c, p.two, keys, FILTER_BURST, found);
+	for (unsigned int i = 0; i < FILTER_BURST; i++)
+		ck_assert_uint_eq(found[i], 1);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(misses_alone_are_asked_of_the_table)
+{
+	struct pair p = pair_new();
+	struct flow_key keys[FILTER_BURST];
+	uint32_t found[FILTER_BURST];
+
+	for (unsigned int i = 0; i < FILTER_BURST; i++)
+		keys[i] = numbered_key(i % 2 > 0 ? FLOW_IPV6 : FLOW_IPV4, i % 5);
+	rule_cache_match(p.c, p.one, keys, 2, found);
+	rule_cache_match(p.c, p.two, keys, FILTER_BURST, found);
+	for (unsigned int i = 0; i < FILTER_BURST; i++)
+		ck_assert_uint_eq(found[i], i % 10 < 2 ? 1 : 2);
+	pair_free(&p);
+}
+END_TEST
+
+/* In one line, IPv6 addresses of which IPv4 took a part are nobody's. */
+START_TEST(key_of_ipv6_goes_as_a_whole)
+{
+	struct pair p = pair_new();
+	uint32_t found;
+
+	rule_cache_free(p.c);
+	p.c = cache_of_lines(1);
+	/* Each part of the addresses, with each part that may be next to go. */
+	for (uint32_t i = 0; i < 16; i++) {
+		struct flow_key whole = numbered_key(FLOW_IPV6, 1000);
+		struct flow_key four = numbered_key(FLOW_IPV4, i);
+		uint64_t addresses = i;
+
+		rule_cache_match(p.c, p.one, &whole, 1, &found);
+		rule_cache_match(p.c, p.one, &four, 1, &found);
+		memcpy((uint8_t *)&whole + offsetof(struct flow_key, src) + i / 4 * 8, &addresses,
+			sizeof(addresses));
+		rule_cache_match(p.c, p.two, &whole, 1, &found);
+		ck_assert_uint_eq(found, 2);
+	}
+	pair_free(&p);
+}
+END_TEST
+
+/* Packets of ever new flows, in bursts. */
+static void strangers_come(struct pair *p, uint32_t *number, unsigned int count)
+{
+	struct flow_key keys[FILTER_BURST];
+	uint32_t found[FILTER_BURST];
+
+	for (unsigned int i = 0; i < count; i += FILTER_BURST) {
+		for (unsigned int k = 0; k < FILTER_BURST; k++)
+			keys[k] = numbered_key(FLOW_IPV4, (*number)++);
+		rule_cache_match(p->c, p->one, keys, FILTER_BURST, found);
+		for (unsigned int k = 0; k < FILTER_BURST; k++)
+			ck_assert_uint_eq(found[k], 1);
+	}
+}
+
+START_TEST(cache_steps_aside_when_strangers_come_and_looks_again)
+{
+	struct pair p = pair_new();
+	struct flow_key k = numbered_key(FLOW_IPV6, 7);
+	uint32_t number = 0;
+
+	for (unsigned int i = 0; i < 1 << 16; i++)
+		ck_assert(answers(&p, &k));
+	strangers_come(&p, &number, 1 << 16);
+	ck_assert(!answers(&p, &k));
+	for (unsigned int i = 0; i < 64 && !answers(&p, &k); i++)
+		strangers_come(&p, &number, 1 << 13);
+	ck_assert(answers(&p, &k));
+	pair_free(&p);
+}
+END_TEST
+
+/* Half of the packets and a few more, that are of known flows, are worth a cache. */
+START_TEST(cache_stays_where_most_packets_are_of_known_flows)
+{
+	struct pair p = pair_new();
+	struct flow_key keys[FILTER_BURST], k = numbered_key(FLOW_IPV6, 7);
+	uint32_t found[FILTER_BURST], number = 0;
+
+	for (unsigned int i = 0; i < 1 << 14; i++) {
+		for (unsigned int n = 0; n < FILTER_BURST; n++)
+			keys[n] = n < 36 ? k : numbered_key(FLOW_IPV4, number++);
+		rule_cache_match(p.c, p.one, keys, FILTER_BURST, found);
+		if (i % 16 == 0)
+			ck_assert(answers(&p, &k));
+	}
+	pair_free(&p);
+}
+END_TEST
+
+struct lcore {
+	struct rule_cache *c;
+	const struct rule_table *t;
+	uint64_t seed;
+	unsigned int differences;
+};
+
+static void *lcore_run(void *arg)
+{
+	struct lcore *l = arg;
+
+	state = l->seed;
+	l->differences = count_differences(l->c, l->t);
+	return NULL;
+}
+
+START_TEST(two_threads_share_a_table_with_a_cache_each)
+{
+	struct rule_table *t = table_draw();
+	struct lcore lcores[2];
+	pthread_t threads[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		lcores[i] = (struct lcore){.c = cache_new(), .t = t, .seed = 7 + i};
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, lcore_run, &lcores[i]), 0);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		ck_assert_uint_eq(lcores[i].differences, 0);
+		rule_cache_free(lcores[i].c);
+	}
+	rule_table_free(t);
+}
+END_TEST
+
+static size_t heap_bytes(void)
+{
+	struct rte_malloc_socket_stats stats = {0};
+
+	(void)rte_malloc_get_socket_stats(0, &stats);
+	return stats.heap_allocsz_bytes;
+}
+
+START_TEST(cache_takes_the_memory_that_it_says)
+{
+	size_t before = heap_bytes();
+	struct rule_cache *c = cache_new();
+
+	ck_assert_uint_ge(heap_bytes() - before, rule_cache_memory_bytes());
+	ck_assert_uint_le(heap_bytes() - before, rule_cache_memory_bytes() + 1024);
+	rule_cache_free(c);
+	ck_assert_uint_eq(heap_bytes(), before);
+	rule_cache_free(NULL);
+}
+END_TEST
+
+START_TEST(cache_without_memory_says_how_much_it_wanted)
+{
+	struct rule_cache *c = NULL;
+	size_t before = heap_bytes();
+
+	ck_assert_int_eq(rule_cache_new_lines(1 << 30, SOCKET_ID_ANY, &c, &err), -ENOMEM);
+	ck_assert_str_eq(err.text, "no memory for a rule cache of 67108864 KiB");
+	ck_assert_ptr_null(c);
+	ck_assert_uint_eq(heap_bytes(), before);
+}
+END_TEST
+
+static Suite *rule_cache_suite(void)
+{
+	Suite *s = suite_create("rule_cache");
+	TCase *t = tcase_create("rule_cache");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, any_keys_match_as_the_table_does, 0, 4);
+	tcase_add_test(t, empty_cache_knows_no_key);
+	tcase_add_test(t, known_flow_is_not_asked_of_the_table);
+	tcase_add_test(t, line_holds_four_flows_of_ipv4);
+	tcase_add_test(t, key_of_ipv6_goes_as_a_whole);
+	tcase_add_test(t, misses_alone_are_asked_of_the_table);
+	tcase_add_test(t, cache_steps_aside_when_strangers_come_and_looks_again);
+	tcase_add_test(t, cache_stays_where_most_packets_are_of_known_flows);
+	tcase_add_test(t, two_threads_share_a_table_with_a_cache_each);
+	tcase_add_test(t, cache_takes_the_memory_that_it_says);
+	tcase_add_test(t, cache_without_memory_says_how_much_it_wanted);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	char arg0[] = "test_rule_cache", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
+	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256";
+	char *argv[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
+	SRunner *runner;
+	int failed;
+
+	if (rte_eal_init(7, argv) < 0)
+		return EXIT_FAILURE;
+	runner = srunner_create(rule_cache_suite());
+	/* EAL's threads do not survive a fork. */
+	srunner_set_fork_status(runner, CK_NOFORK);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	(void)rte_eal_cleanup();
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
