@@ -635,7 +635,7 @@ static void scratch_make(struct scratch *s, const struct expression *e, const st
 	s->mbuf.data_len = (uint16_t)RTE_MIN(w->len - from, (uint32_t)EXPRESSION_LINEAR_MAX);
 	memcpy(s->data + front, w->data + from, s->mbuf.data_len);
 	s->mbuf.data_len = (uint16_t)(s->mbuf.data_len + front);
-	s->mbuf.pkt_len = w->mbuf->pkt_len;
+	s->mbuf.pkt_len = w->wire_len;
 	*ret_place = (struct ip_place){
 		.ip_off = ip->ip_off - from + front,
 		.payload_off = ip->payload_off - from + front,
@@ -668,4 +668,21 @@ enum expression_answer expression_match_ip(
 	return maybe_matches(&e->classic, s.data, s.mbuf.data_len, s.mbuf.pkt_len, &place)
 		       ? EXPRESSION_MAYBE
 		       : EXPRESSION_NO;
+}
+
+bool expression_match_other(const struct expression *e, const struct walked *w)
+{
+	struct scratch s;
+	uint32_t front, tags, len = RTE_MIN(w->len, (uint32_t)EXPRESSION_LINEAR_MAX);
+
+	if (w->wire_len == w->mbuf->pkt_len)
+		return expression_match(e, &w->mbuf, 1) != 0;
+	tags = e->type_off == NO_TAGS ? 0 : TAG_BYTES * tags_count(w->mbuf, e->type_off);
+	front = RTE_MIN(e->type_off, len);
+	tags = RTE_MIN(tags, len - front);
+	memcpy(s.data, w->data, front);
+	memcpy(s.data + front, w->data + front + tags, len - front - tags);
+	s.mbuf.data_len = (uint16_t)(len - tags);
+	s.mbuf.pkt_len = w->wire_len;
+	return scratch_matches(e, &s);
 }

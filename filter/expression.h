@@ -61,7 +61,8 @@ uint64_t expression_match(
 struct walked {
 	struct rte_mbuf *mbuf;
 	const uint8_t *data;
-	uint32_t len; /* of data, <= EXPRESSION_LINEAR_MAX if it was gathered */
+	uint32_t len;      /* of data, <= EXPRESSION_LINEAR_MAX if it was gathered */
+	uint32_t wire_len; /* what "len", "less" and "greater" compare */
 	struct headers headers;
 };
 
@@ -81,3 +82,6 @@ enum expression_answer {
  */
 enum expression_answer expression_match_ip(
 	const struct expression *e, const struct walked *w, unsigned int level);
+
+/* HOT PATH, for packets in which no IP header was found. As expression_match(), of w's lengths. */
+bool expression_match_other(const struct expression *e, const struct walked *w);

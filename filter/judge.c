@@ -97,6 +97,16 @@ static inline uint64_t find_plain(const struct filter *f, const struct filter_bu
 	return plain;
 }
 
+/* Packets of which less has come than they had on the wire: the program takes "len" from elsewhere. */
+static uint64_t find_short(const struct filter_burst *b)
+{
+	uint64_t short_pkts = 0;
+
+	for (unsigned int i = 0; b->wire_len != NULL && i < b->count; i++)
+		short_pkts |= (uint64_t)(b->wire_len[i] != b->pkts[i]->pkt_len) << i;
+	return short_pkts;
+}
+
 /* -- From packets to keys -- */
 
 static void key_of_ip(struct flow_key *key, const uint8_t *data, const struct ip_header *ip,
@@ -158,10 +168,14 @@ static inline bool common_ip(const uint8_t *p, uint32_t len, struct ip_header *i
 }
 
 /* A packet of several segments, in one piece. Others are where they are. */
-static void walk(const struct filter *f, struct rte_mbuf *m, uint8_t *buf, struct walked *ret)
+static void walk(const struct filter *f, const struct filter_burst *b, unsigned int i, uint8_t *buf,
+	struct walked *ret)
 {
+	struct rte_mbuf *m = b->pkts[i];
+
 	ret->mbuf = m;
 	ret->len = m->data_len;
+	ret->wire_len = b->wire_len != NULL ? b->wire_len[i] : m->pkt_len;
 	ret->data = rte_pktmbuf_mtod(m, const uint8_t *);
 	if (unlikely(m->nb_segs > 1)) {
 		ret->len = RTE_MIN(m->pkt_len, (uint32_t)EXPRESSION_LINEAR_MAX);
@@ -208,8 +222,10 @@ static inline bool apply_rule(const struct filter *f, const struct rte_mbuf *m, 
 	return true;
 }
 
-static void key_of_plain(const struct filter *f, struct rte_mbuf *m, struct flow_key *key)
+static void key_of_plain(
+	const struct filter *f, const struct filter_burst *b, unsigned int i, struct flow_key *key)
 {
+	const struct rte_mbuf *m = b->pkts[i];
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 	uint8_t buf[EXPRESSION_LINEAR_MAX];
 	struct ip_header ip;
@@ -219,7 +235,7 @@ static void key_of_plain(const struct filter *f, struct rte_mbuf *m, struct flow
 		key_of_ip(key, data, &ip, PORTS_NONE);
 		return;
 	}
-	walk(f, m, buf, &w);
+	walk(f, b, i, buf, &w);
 	if (w.headers.count > 0)
 		key_of_ip(key, w.data, &w.headers.ip[0], PORTS_NONE);
 	else
@@ -247,7 +263,7 @@ static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
 	if (pkts == 0)
 		return 0;
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1)
-		key_of_plain(f, b->pkts[rte_bsf64(rest)], &keys[n++]);
+		key_of_plain(f, b, rte_bsf64(rest), &keys[n++]);
 	find_rules(f, t, b->queue, keys, n, rules);
 	n = 0;
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1) {
@@ -272,7 +288,7 @@ static bool match_expression(
 		return true;
 	}
 	if (level >= w->headers.count)
-		return expression_match(f->expression, &w->mbuf, 1) != 0;
+		return expression_match_other(f->expression, w);
 	answer = expression_match_ip(f->expression, w, level);
 	if (answer == EXPRESSION_MAYBE)
 		*why = FILTER_BY_MAYBE;
@@ -344,7 +360,7 @@ static bool match_from(const struct filter *f, struct filter_tables *t,
 	uint8_t buf[EXPRESSION_LINEAR_MAX];
 	struct walked w;
 
-	walk(f, b->pkts[i], buf, &w);
+	walk(f, b, i, buf, &w);
 	if (level == 0 && match_level(f, t, b, &w, 0, v, i))
 		return true;
 	if (v->reasons != NULL)
@@ -396,9 +412,10 @@ static void cutoff_key_of(struct cutoff_key *key, const uint8_t *data, const str
 }
 
 /* False: it is of no flow. */
-static bool find_flow(
-	const struct filter *f, struct rte_mbuf *m, bool plain, struct cutoff_key *key)
+static bool find_flow(const struct filter *f, const struct filter_burst *b, unsigned int i,
+	bool plain, struct cutoff_key *key)
 {
+	const struct rte_mbuf *m = b->pkts[i];
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 	uint8_t buf[EXPRESSION_LINEAR_MAX];
 	struct ip_header ip;
@@ -408,7 +425,7 @@ static bool find_flow(
 		cutoff_key_of(key, data, &ip);
 		return true;
 	}
-	walk(f, m, buf, &w);
+	walk(f, b, i, buf, &w);
 	if (w.headers.count == 0)
 		return false;
 	cutoff_key_of(key, w.data, &w.headers.ip[flow_level(f, &w.headers)]);
@@ -442,7 +459,7 @@ static void cut_off(const struct filter *f, struct cutoff *c, const struct filte
 	for (uint64_t rest = v->kept; rest != 0; rest &= rest - 1) {
 		unsigned int i = rte_bsf64(rest);
 
-		if (!find_flow(f, b->pkts[i], (plain & bit(i)) != 0, &keys[n]))
+		if (!find_flow(f, b, i, (plain & bit(i)) != 0, &keys[n]))
 			continue;
 		bytes[n] = b->wire_len != NULL ? b->wire_len[i] : b->pkts[i]->pkt_len;
 		time_ns[n] = b->time_ns[i];
@@ -466,7 +483,11 @@ void filter_judge(const struct filter *f, struct filter_tables *t, const struct 
 {
 	bool cuts_off = f->cuts_off && t != NULL;
 	uint64_t plain = f->looks || cuts_off ? find_plain(f, b) : UINT64_MAX;
-	uint64_t odd = f->looks ? wanted & ~plain : 0, kept = wanted & ~odd;
+	uint64_t odd = f->looks ? wanted & ~plain : 0, kept;
+
+	if (f->expression != NULL)
+		odd |= wanted & find_short(b);
+	kept = wanted & ~odd;
 
 	ret->recut = 0;
 	ret->cutoff = 0;

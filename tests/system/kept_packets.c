@@ -31,6 +31,8 @@ static const char *const place_names[PLACES] = {"home", "away", "pieces"};
 
 struct packets {
 	struct rte_mbuf **at[PLACES];
+	uint32_t *wire_len;
+	bool whole; /* of all of them */
 	size_t count;
 };
 
@@ -73,7 +75,7 @@ static struct rte_mbuf *pieces_make(const uint8_t *data, uint32_t len, uint32_t 
 	return m;
 }
 
-static void packets_add(struct packets *p, const uint8_t *data, uint32_t len)
+static void packets_add(struct packets *p, const uint8_t *data, uint32_t len, uint32_t wire_len)
 {
 	size_t number = p->count++;
 
@@ -84,6 +86,11 @@ static void packets_add(struct packets *p, const uint8_t *data, uint32_t len)
 		if (p->at[place] == NULL)
 			errx(1, "no memory");
 	}
+	p->wire_len = reallocarray(p->wire_len, p->count, sizeof(*p->wire_len));
+	if (p->wire_len == NULL)
+		errx(1, "no memory");
+	p->wire_len[number] = wire_len;
+	p->whole = p->whole && wire_len == len;
 	p->at[PLACE_HOME][number] = piece_make(data, len, 0);
 	p->at[PLACE_AWAY][number] = piece_make(data, len, 1);
 	p->at[PLACE_PIECES][number] = pieces_make(data, len, (uint32_t)number);
@@ -102,7 +109,7 @@ static int packets_read(struct packets *p, const char *path)
 		errx(1, "%s", said);
 	linktype = pcap_datalink(file);
 	while ((r = pcap_next_ex(file, &header, &data)) == 1)
-		packets_add(p, data, header->caplen);
+		packets_add(p, data, header->caplen, header->len);
 	if (r != PCAP_ERROR_BREAK)
 		errx(1, "%s: %s", path, pcap_geterr(file));
 	pcap_close(file);
@@ -119,6 +126,7 @@ static void packets_free(struct packets *p)
 			}
 		free(p->at[place]);
 	}
+	free(p->wire_len);
 }
 
 static void print_bits(const char *way, unsigned int place, const uint64_t *bits, size_t count)
@@ -147,7 +155,8 @@ static int print_filter(
 	}
 	for (unsigned int place = 0; place < PLACES; place++) {
 		for (size_t first = 0; first < p->count; first += FILTER_BURST) {
-			struct filter_burst burst = {.pkts = p->at[place] + first};
+			struct filter_burst burst = {
+				.pkts = p->at[place] + first, .wire_len = p->wire_len + first};
 			struct verdict v = {.reasons = NULL};
 
 			burst.count = (unsigned int)RTE_MIN(p->count - first, (size_t)FILTER_BURST);
@@ -160,7 +169,7 @@ static int print_filter(
 	return 0;
 }
 
-/* By libpcap's interpreter, as where there is no native code. */
+/* By libpcap's interpreter, as where there is no native code. It is not told lengths on the wire. */
 static void print_interpreted(
 	const char *expression, int linktype, const struct packets *p, uint64_t *bits)
 {
@@ -181,7 +190,7 @@ static void print_interpreted(
 
 int main(int argc, char **argv)
 {
-	struct packets packets = {.count = 0};
+	struct packets packets = {.whole = true};
 	char *line = NULL;
 	size_t room = 0;
 	uint64_t *bits;
@@ -195,7 +204,7 @@ int main(int argc, char **argv)
 		errx(1, "no memory");
 	while (getline(&line, &room, stdin) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		if (print_filter(line, linktype, &packets, bits) == 0)
+		if (print_filter(line, linktype, &packets, bits) == 0 && packets.whole)
 			print_interpreted(line, linktype, &packets, bits);
 		(void)putchar('\n');
 	}
