@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "find_daemon.h"
+#include "find_program.h"
 #include "options.h"
 #include "subcommands.h"
 #include "wirespool/log.h"
@@ -48,7 +48,7 @@ int cmd_check(int argc, char *argv[])
 	}
 	r = options_no_operands(&usage, argc, argv);
 	if (r == EXIT_GOOD)
-		r = find_daemon(program, sizeof(program));
+		r = find_program("wirespoold", program, sizeof(program));
 	if (r != EXIT_GOOD)
 		return r;
 	execv(program, daemon_argv);

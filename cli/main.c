@@ -29,6 +29,7 @@ static const struct command {
 	{"list", cmd_list, "list runs and their files"},
 	{"verify", cmd_verify, "read files from end to end and say every fault"},
 	{"recover", cmd_recover, "seal what a crash left behind"},
+	{"filter", cmd_filter, "try a filter on a capture file, and say why each packet is kept"},
 	{"bench", cmd_bench, "measure what this machine can hold, without a NIC"},
 	{"help", cmd_help, "show this help, or that of a command"},
 	{NULL, NULL, NULL},

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "find_daemon.h"
+#include "find_program.h"
 #include "options.h"
 #include "wirespool/log.h"
 
@@ -78,7 +78,7 @@ int private_daemon_start(struct private_daemon *d, int *ret_fd)
 	int r;
 
 	*d = (struct private_daemon){.log_fd = -1};
-	r = find_daemon(program, sizeof(program));
+	r = find_program("wirespoold", program, sizeof(program));
 	if (r != EXIT_GOOD)
 		return r;
 	d->log_fd = above_child_fds(memfd_create("wirespoold log", MFD_CLOEXEC));

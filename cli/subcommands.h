@@ -15,4 +15,5 @@ int cmd_reload(int argc, char *argv[]);
 int cmd_list(int argc, char *argv[]);
 int cmd_verify(int argc, char *argv[]);
 int cmd_recover(int argc, char *argv[]);
+int cmd_filter(int argc, char *argv[]);
 int cmd_bench(int argc, char *argv[]);

@@ -372,6 +372,21 @@ bool expression_keeps_all(const struct expression *e)
 	return e->keeps_all;
 }
 
+unsigned int expression_behind(const struct expression *e)
+{
+	unsigned int behind = 0;
+
+	if (e->type_off != NO_TAGS)
+		behind |= EXPRESSION_BEHIND_TAGS;
+	if (e->type_off != NO_TAGS && !e->names_labels)
+		behind |= EXPRESSION_BEHIND_LABELS;
+	if (!e->names_fragments[0])
+		behind |= EXPRESSION_BEHIND_FRAGMENTS_IPV4;
+	if (!e->names_fragments[1])
+		behind |= EXPRESSION_BEHIND_FRAGMENTS_IPV6;
+	return behind;
+}
+
 const char *expression_engine(const struct expression *e)
 {
 	if (e->keeps_all)

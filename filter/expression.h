@@ -44,6 +44,15 @@ bool expression_keeps_all(const struct expression *e);
 /* "jit", "interpreter" or "none" (keeps all). */
 const char *expression_engine(const struct expression *e);
 
+/* What lies in front of IP, or in more than one packet, and the expression is not shown: for people. */
+enum expression_behind {
+	EXPRESSION_BEHIND_TAGS = 1,
+	EXPRESSION_BEHIND_LABELS = 2, /* MPLS, PPPoE */
+	EXPRESSION_BEHIND_FRAGMENTS_IPV4 = 4,
+	EXPRESSION_BEHIND_FRAGMENTS_IPV6 = 8, /* and extension headers */
+};
+unsigned int expression_behind(const struct expression *e);
+
 /* For how many numbers of tags (0, 1, 2) there is code of its own for packets at home. */
 unsigned int expression_flat_views(const struct expression *e);
 

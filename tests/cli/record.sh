@@ -235,7 +235,7 @@ claim "without a wirespoold to run, it says where it looked"
 mv "$tmp/bin/wirespoold" "$tmp/bin/elsewhere"
 PATH=/nowhere run record eth0
 expect_code 1
-expect_err "error: cannot find the program wirespoold: not in '$tmp/bin', not in ../control or ../sbin from there, not on PATH"
+expect_err "error: cannot find the program wirespoold: not in '$tmp/bin', not in ../control, ../filter, ../sbin or ../libexec/wirespool from there, not on PATH"
 
 claim "wirespoold is found in the build tree's control/, in sbin/, and on PATH"
 answers '{"record":[{"ok":false,"error":"found","usage":false}]}'

@@ -63,6 +63,19 @@ wrong "wirespool stop: needs one RUN or RECORDING, got 0; see 'wirespool stop --
 wrong "wirespool reload: takes no operands, got 'now'; see 'wirespool reload --help'" reload now
 wrong "wirespool verify: needs a PATH: a file, or a directory of files; see 'wirespool verify --help'" \
 	verify
+wrong "wirespool filter: needs a FILE: pcap or pcapng, or - for stdin; see 'wirespool filter --help'" \
+	filter -f tcp
+wrong "wirespool filter: takes one FILE, got also 'b'; see 'wirespool filter --help'" filter a b
+wrong "wirespool filter: unknown option '-q'; see 'wirespool filter --help'" filter -q a
+wrong "wirespool filter: option '--rules' needs an argument, FILE; see 'wirespool filter --help'" \
+	filter a --rules
+wrong "wirespool filter: --after says what follows --cutoff; give --cutoff SIZE; see 'wirespool filter --help'" \
+	filter --after drop a
+for two in "--bench --dump" "-w x --dump" "--bench --write=x"; do
+	# shellcheck disable=SC2086 # two options
+	wrong "wirespool filter: takes one of --write, --dump and --bench; see 'wirespool filter --help'" \
+		filter $two a
+done
 
 claim "limits that mean nothing are refused, with the option's name"
 for option in --for=0 --for=5 --for=x --packets=0 --packets=-1 --packets=1k --bytes=0 --bytes=5x \
@@ -105,12 +118,12 @@ for option in --help -h; do
 	expect_code 0
 	expect_out "$help"
 done
-for command in record status trigger set stop schedule check reload list verify recover help; do
+for command in record status trigger set stop schedule check reload list verify recover filter bench help; do
 	expect_out_like "^  $command +[a-z]"
 done
 
 claim "each command has help on stdout, also by 'help COMMAND'"
-for command in record status trigger set stop schedule check reload list verify recover; do
+for command in record status trigger set stop schedule check reload list verify recover filter bench; do
 	run "$command" --help
 	expect_code 0
 	expect_err ""
