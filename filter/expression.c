@@ -387,6 +387,11 @@ unsigned int expression_behind(const struct expression *e)
 	return behind;
 }
 
+bool expression_names_fragments(const struct expression *e, unsigned int version)
+{
+	return e->names_fragments[version == 6];
+}
+
 const char *expression_engine(const struct expression *e)
 {
 	if (e->keeps_all)

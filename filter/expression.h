@@ -41,6 +41,9 @@ void expression_free(struct expression *e);
 
 bool expression_keeps_all(const struct expression *e);
 
+/* Of IPv4 (version 4) or IPv6 (6) it speaks of fragments itself, or of extension headers. */
+bool expression_names_fragments(const struct expression *e, unsigned int version);
+
 /* "jit", "interpreter" or "none" (keeps all). */
 const char *expression_engine(const struct expression *e);
 

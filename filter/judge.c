@@ -10,15 +10,14 @@
  */
 #include "judge.h"
 
-#include <string.h>
-
+#include <netinet/in.h>
 #include <pcap/dlt.h>
 
 #include <rte_byteorder.h>
 #include <rte_common.h>
 #include <rte_mbuf.h>
 
-#include "flow_key.h"
+#include "judge_parts.h"
 #include "program_maybe.h"
 
 enum {
@@ -27,8 +26,6 @@ enum {
 	TAGS_MAX = 2,
 	IPV4_FRAGMENT = 6, /* places in the headers */
 	IPV6_NEXT_HEADER = 6,
-	PROTOCOL_ICMP = 1,
-	PROTOCOL_ICMPV6 = 58,
 };
 
 static inline bool is_tag_type(rte_be16_t type)
@@ -39,19 +36,6 @@ static inline bool is_tag_type(rte_be16_t type)
 static inline bool is_label_type(rte_be16_t type)
 {
 	return type == RTE_BE16(0x8847) || type == RTE_BE16(0x8848) || type == RTE_BE16(0x8864);
-}
-
-static inline uint16_t load16(const uint8_t *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static inline uint64_t bit(unsigned int i)
-{
-	return 1ULL << i;
 }
 
 /* -- Plain packets -- */
@@ -109,29 +93,6 @@ static uint64_t find_short(const struct filter_burst *b)
 
 /* -- From packets to keys -- */
 
-static void key_of_ip(struct flow_key *key, const uint8_t *data, const struct ip_header *ip,
-	enum flow_ports of_later)
-{
-	const uint8_t *header = data + ip->ip_off;
-	enum flow_ports ports = ip->ports            ? PORTS_KNOWN
-				: ip->later_fragment ? of_later
-						     : PORTS_NONE;
-
-	*key = (struct flow_key){.class = flow_class(ip->protocol, ports),
-		.family = ip->version == 4 ? FLOW_IPV4 : FLOW_IPV6};
-	if (ip->version == 4) {
-		memcpy(key->src, header + 12, 4);
-		memcpy(key->dst, header + 16, 4);
-	} else {
-		memcpy(key->src, header + 8, 16);
-		memcpy(key->dst, header + 24, 16);
-	}
-	if (ip->ports) {
-		key->sport = load16(data + ip->payload_off);
-		key->dport = load16(data + ip->payload_off + 2);
-	}
-}
-
 /*
  * The IP header of a plain packet, if it is one of the common kind: what the header walk would tell, in a tenth
  * of the time. len is what lies at p, PLAIN_BYTES at least.
@@ -156,7 +117,7 @@ static inline bool common_ip(const uint8_t *p, uint32_t len, struct ip_header *i
 		return false;
 	}
 	has_ports = flow_classes[ip->protocol] >= CLASS_PORTS;
-	if (!has_ports && ip->protocol != PROTOCOL_ICMP && ip->protocol != PROTOCOL_ICMPV6)
+	if (!has_ports && ip->protocol != IPPROTO_ICMP && ip->protocol != IPPROTO_ICMPV6)
 		return false;
 	/* All four bytes of the ports are there, or somebody else looks closer. */
 	if (room < ip->payload_off - off + 4 || len < ip->payload_off + 4)
@@ -167,60 +128,7 @@ static inline bool common_ip(const uint8_t *p, uint32_t len, struct ip_header *i
 	return true;
 }
 
-/* A packet of several segments, in one piece. Others are where they are. */
-static void walk(const struct filter *f, const struct filter_burst *b, unsigned int i, uint8_t *buf,
-	struct walked *ret)
-{
-	struct rte_mbuf *m = b->pkts[i];
-
-	ret->mbuf = m;
-	ret->len = m->data_len;
-	ret->wire_len = b->wire_len != NULL ? b->wire_len[i] : m->pkt_len;
-	ret->data = rte_pktmbuf_mtod(m, const uint8_t *);
-	if (unlikely(m->nb_segs > 1)) {
-		ret->len = RTE_MIN(m->pkt_len, (uint32_t)EXPRESSION_LINEAR_MAX);
-		ret->data = rte_pktmbuf_read(m, 0, ret->len, buf);
-	}
-	(void)headers_walk(f->linktype, ret->data, ret->len, &ret->headers);
-}
-
 /* -- Rules -- */
-
-static void note(
-	struct verdict *v, unsigned int i, enum filter_why why, uint32_t rule, unsigned int level)
-{
-	if (v->reasons != NULL)
-		v->reasons[i] = (struct filter_reason){.why = why, .rule = rule, .level = level};
-}
-
-static void store_at_most(struct verdict *v, unsigned int i, uint32_t bytes)
-{
-	if ((v->recut & bit(i)) == 0 || bytes < v->most[i])
-		v->most[i] = bytes;
-	v->recut |= bit(i);
-}
-
-static void cut_packet(const struct filter *f, const struct rte_mbuf *m, const struct cut *cut,
-	struct verdict *v, unsigned int i)
-{
-	store_at_most(v, i,
-		cut_length(cut, f->linktype, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
-			m->pkt_len));
-}
-
-/* True when the rule keeps the packet. */
-static inline bool apply_rule(const struct filter *f, const struct rte_mbuf *m, uint32_t rule,
-	unsigned int level, struct verdict *v, unsigned int i)
-{
-	const struct rule_deed *deed = &f->deeds[rule];
-
-	note(v, i, rule == 0 ? FILTER_BY_NO_RULE : FILTER_BY_RULE, rule, level);
-	if (deed->action == RULE_DROP)
-		return false;
-	if (deed->action == RULE_CUT)
-		cut_packet(f, m, &deed->cut, v, i);
-	return true;
-}
 
 static void key_of_plain(
 	const struct filter *f, const struct filter_burst *b, unsigned int i, struct flow_key *key)
@@ -242,15 +150,6 @@ static void key_of_plain(
 		*key = (struct flow_key){.family = FLOW_NO_IP};
 }
 
-static inline void find_rules(const struct filter *f, struct filter_tables *t, unsigned int queue,
-	const struct flow_key keys[], unsigned int count, uint32_t ret_rules[])
-{
-	if (likely(t != NULL))
-		rule_cache_match(t->caches[queue], f->table, keys, count, ret_rules);
-	else
-		rule_table_match(f->table, keys, count, ret_rules);
-}
-
 /* Which of the plain packets the rules keep. */
 static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
 	const struct filter_burst *b, uint64_t pkts, struct verdict *v)
@@ -270,120 +169,6 @@ static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
 		unsigned int i = rte_bsf64(rest);
 
 		if (apply_rule(f, b->pkts[i], rules[n++], 0, v, i))
-			kept |= bit(i);
-	}
-	return kept;
-}
-
-/* -- Odd packets, and what is inside of tunnels -- */
-
-static bool match_expression(
-	const struct filter *f, const struct walked *w, unsigned int level, enum filter_why *why)
-{
-	enum expression_answer answer;
-
-	*why = FILTER_BY_EXPRESSION;
-	if (f->expression == NULL) {
-		*why = FILTER_BY_ALL;
-		return true;
-	}
-	if (level >= w->headers.count)
-		return expression_match_other(f->expression, w);
-	answer = expression_match_ip(f->expression, w, level);
-	if (answer == EXPRESSION_MAYBE)
-		*why = FILTER_BY_MAYBE;
-	return answer != EXPRESSION_NO;
-}
-
-static bool match_rule(const struct filter *f, struct filter_tables *t, unsigned int queue,
-	const struct walked *w, unsigned int level, struct verdict *v, unsigned int i)
-{
-	struct flow_key key = {.family = FLOW_NO_IP};
-	uint32_t rule;
-
-	if (level < w->headers.count)
-		key_of_ip(&key, w->data, &w->headers.ip[level],
-			f->literal ? PORTS_NONE : PORTS_UNKNOWN);
-	find_rules(f, t, queue, &key, 1, &rule);
-	return apply_rule(f, w->mbuf, rule, level, v, i);
-}
-
-static bool match_here(const struct filter *f, struct filter_tables *t, unsigned int queue,
-	const struct walked *w, unsigned int level, struct verdict *v, unsigned int i)
-{
-	enum filter_why why;
-	bool kept = match_expression(f, w, level, &why);
-
-	note(v, i, why, 0, level);
-	return kept && (f->table == NULL || match_rule(f, t, queue, w, level, v, i));
-}
-
-static void fragment_key_of(
-	struct fragment_key *key, const uint8_t *data, const struct ip_header *ip)
-{
-	const uint8_t *header = data + ip->ip_off;
-	bool is_ipv4 = ip->version == 4;
-
-	/* IPv4's own protocol: of a first fragment the walk may be past an AH. */
-	fragment_key_make(key, ip->version, is_ipv4 ? header[9] : 0, header + (is_ipv4 ? 12 : 8),
-		header + (is_ipv4 ? 16 : 24), ip->fragment_id);
-}
-
-/* The filter's answer to the packet as it is at level; of fragments that of their first one, if it is known. */
-static bool match_level(const struct filter *f, struct filter_tables *t,
-	const struct filter_burst *b, const struct walked *w, unsigned int level, struct verdict *v,
-	unsigned int i)
-{
-	const struct ip_header *ip = level < w->headers.count ? &w->headers.ip[level] : NULL;
-	enum fragment_decision first = FRAGMENT_UNKNOWN;
-	struct fragment_key key;
-	bool kept;
-
-	if (!f->follow || t == NULL || ip == NULL || !ip->fragment)
-		return match_here(f, t, b->queue, w, level, v, i);
-	fragment_key_of(&key, w->data, ip);
-	if (ip->later_fragment)
-		first = fragments_later(t->memory->fragments, b->queue, &key, b->time_ns[i]);
-	kept = first != FRAGMENT_DROPPED && match_here(f, t, b->queue, w, level, v, i);
-	if (first == FRAGMENT_UNKNOWN && !ip->later_fragment)
-		fragments_first(t->memory->fragments, &key, kept, b->time_ns[i]);
-	if (first != FRAGMENT_UNKNOWN)
-		note(v, i, FILTER_BY_FIRST, 0, level);
-	return first == FRAGMENT_KEPT || kept;
-}
-
-/* From level on, as the packet itself or in one of the tunnels that are looked into. */
-static bool match_from(const struct filter *f, struct filter_tables *t,
-	const struct filter_burst *b, unsigned int level, struct verdict *v, unsigned int i)
-{
-	struct filter_reason outer = {.why = FILTER_BY_EXPRESSION};
-	uint8_t buf[EXPRESSION_LINEAR_MAX];
-	struct walked w;
-
-	walk(f, b, i, buf, &w);
-	if (level == 0 && match_level(f, t, b, &w, 0, v, i))
-		return true;
-	if (v->reasons != NULL)
-		outer = v->reasons[i];
-	for (level = 1; level < w.headers.count; level++)
-		if ((f->tunnels >> w.headers.ip[level].tunnel & 1) != 0 &&
-			match_level(f, t, b, &w, level, v, i))
-			return true;
-	/* What the packet itself was not kept for tells more than what was inside of it. */
-	if (v->reasons != NULL)
-		v->reasons[i] = outer;
-	return false;
-}
-
-static uint64_t match_each(const struct filter *f, struct filter_tables *t,
-	const struct filter_burst *b, unsigned int level, uint64_t pkts, struct verdict *v)
-{
-	uint64_t kept = 0;
-
-	for (; pkts != 0; pkts &= pkts - 1) {
-		unsigned int i = rte_bsf64(pkts);
-
-		if (match_from(f, t, b, level, v, i))
 			kept |= bit(i);
 	}
 	return kept;
@@ -444,6 +229,7 @@ static void cut_behind(
 		return;
 	}
 	v->kept &= ~bit(i);
+	v->recut &= ~bit(i); /* a rule may have cut it */
 	v->cutoff |= bit(i);
 }
 
@@ -497,9 +283,9 @@ void filter_judge(const struct filter *f, struct filter_tables *t, const struct 
 	if (f->table != NULL)
 		kept = match_rules(f, t, b, kept, ret);
 	if (unlikely(f->tunnels != 0))
-		kept |= match_each(f, t, b, 1, wanted & ~odd & ~kept, ret);
+		kept |= judge_odd(f, t, b, 1, wanted & ~odd & ~kept, ret);
 	if (unlikely(odd != 0))
-		kept |= match_each(f, t, b, 0, odd, ret);
+		kept |= judge_odd(f, t, b, 0, odd, ret);
 	ret->kept = kept;
 	if (cuts_off)
 		cut_off(f, t->memory->cutoffs[b->queue], b, plain, ret);

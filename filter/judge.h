@@ -1,5 +1,5 @@
 #pragma once
-/* What filter.c makes and judge.c judges with. */
+/* What filter.c makes, and judge.c and judge_odd.c judge with. Private to filter/. */
 
 #include <stdint.h>
 
@@ -47,3 +47,10 @@ struct filter_tables {
 	unsigned int queues;
 	struct rule_cache *caches[]; /* by queue; NULL: no rules */
 };
+
+/*
+ * Of pkts, those that are kept when each is looked at closely, from level on: 0 the packet itself, 1 what is
+ * in its tunnels.
+ */
+uint64_t judge_odd(const struct filter *f, struct filter_tables *t, const struct filter_burst *b,
+	unsigned int level, uint64_t pkts, struct verdict *v);

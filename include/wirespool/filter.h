@@ -18,9 +18,11 @@
  *            expression that speaks of fragments itself ("ip[6:2] & 0x1fff != 0") means what it means to
  *            tcpdump. So it is with IPv6's extension headers: but for literal, they are walked.
  * Tunnels    a packet is kept as well if the filter keeps the one inside, of the tunnels that inner names.
+ *            A fragment that is not the first and may be of such a tunnel could match.
  * Cutoff     of each flow the first so many bytes of the wire are kept whole; behind that headers only, or nothing.
  *            A flow is both directions of a 5-tuple, whatever tags its packets have; inside of a
- *            tunnel, if inner names that. IP packets only.
+ *            tunnel, if inner names that. IP packets only. Later fragments, which have no ports, count as one flow for each
+ *            pair of addresses and protocol.
  *
  * Threads  a filter is immutable: any number of lcores may judge with it. What it remembers of packets is in
  *          tables, of one port each: see filter_tables_new().
