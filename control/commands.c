@@ -353,7 +353,9 @@ static json_t *cmd_set(struct daemon *d, const json_t *request)
 		state.choice != NULL && state.choice->since_ns != 0
 			? report_time(state.choice->since_ns)
 			: json_null(),
-		"runs", ids, "pending", state.pending);
+		"runs", ids, "pending",
+		state.pending || (state.choice != NULL &&
+					 runs_taking(d->runs, name, state.choice) == TAKING_COMES));
 }
 
 static json_t *cmd_stripes(struct daemon *d, const json_t *request)

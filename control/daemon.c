@@ -179,9 +179,18 @@ static void say(json_t *texts, const char *name, const char *what)
 	(void)json_array_append_new(texts, json_sprintf("recording '%s' %s", name, what));
 }
 
-static void compare_recordings(
-	const struct settings *old, const struct settings *new, json_t *applied)
+/* Is what a recording keeps other than what it was to keep last, by the file or by "set"? */
+static bool keeps_other(const struct daemon *d, const struct recording_settings *r)
 {
+	struct choice_state state;
+
+	return !choices_state(d->choices, r->name, &state) ||
+	       strcmp(state.settings->filter_print, r->filter_print) != 0;
+}
+
+static void compare_recordings(const struct daemon *d, const struct settings *new, json_t *applied)
+{
+	const struct settings *old = d->settings;
 	const struct recording_settings *other;
 
 	for (unsigned int i = 0; i < new->recording_count; i++) {
@@ -189,7 +198,7 @@ static void compare_recordings(
 		if (other == NULL)
 			say(applied, new->recordings[i].name, "added");
 		else if (strcmp(other->fingerprint, new->recordings[i].fingerprint) != 0 ||
-			 strcmp(other->filter_print, new->recordings[i].filter_print) != 0)
+			 keeps_other(d, &new->recordings[i]))
 			say(applied, new->recordings[i].name, "changed");
 	}
 	for (unsigned int i = 0; i < old->recording_count; i++) {
@@ -227,6 +236,7 @@ int daemon_reload(struct daemon *d, json_t *applied, json_t *needs_restart, stru
 		(unsigned long long)(daemon_monotonic_ns() / 1000));
 	r = settings_load(d->settings_path, &s, faults);
 	if (r == 0) {
+		compare_recordings(d, s, applied); /* before they are followed */
 		r = runs_follow(d->runs, s);
 		if (r < 0)
 			settings_free(s);
@@ -237,7 +247,6 @@ int daemon_reload(struct daemon *d, json_t *applied, json_t *needs_restart, stru
 			log_warn("reload: needs a restart: %s", restart.texts[i]);
 			(void)json_array_append_new(needs_restart, json_string(restart.texts[i]));
 		}
-		compare_recordings(d->settings, s, applied);
 		compare_others(d->settings, s, applied);
 		if (!d->verbose)
 			log_set_level(s->log_level);

@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "wirespool/log.h"
 #include "wirespool/units.h"
 
 /* Time for a plan to reach the lcores, and for the writers to hear of it, long before it comes true. */
 static const uint64_t AHEAD_NS = NS_PER_SEC / 4;
+static const uint64_t MS = NS_PER_SEC / 1000;
 
 void tables_free(struct filter_tables **tables, unsigned int count)
 {
@@ -63,7 +65,8 @@ static int begin(struct runs *rs, struct recording_run *r, struct choice *c, str
 		forget_next(w);
 		return e;
 	}
-	w->switch_ns = capture_now_ns() + AHEAD_NS;
+	/* A whole millisecond, as the note in the files has it. */
+	w->switch_ns = (capture_now_ns() + AHEAD_NS) / MS * MS;
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].switch_ns = w->switch_ns;
 		w->rules[i].next = (struct rx_choice){
@@ -123,11 +126,32 @@ static void follow_choice(struct runs *rs, struct recording_run *r)
 		return;
 	}
 	generation = c->generation;
-	if (begin(rs, r, c, &err) == 0)
+	if (begin(rs, r, c, &err) == 0) {
+		w->failed = 0;
 		log_begin(r, c);
-	else if (generation != w->failed) /* it is tried again at each tick */
+		return;
+	}
+	if (generation != w->failed) /* it is tried again at each tick */
 		log_error("run %s: %s; the filter before goes on", r->id, err.text);
 	w->failed = generation;
+}
+
+enum taking runs_taking(const struct runs *rs, const char *recording, const struct choice *c)
+{
+	enum taking taking = TAKING_DONE;
+
+	for (unsigned int i = 0; i < rs->active_count; i++) {
+		const struct recording_run *r = rs->active[i];
+		const struct run_work *w = r->work;
+
+		if (r->state > RUN_LIVE || w->leaving || w->discarded || w->made_up ||
+			strcmp(r->recording, recording) != 0 || w->choice == c || w->next == c)
+			continue;
+		if (w->failed == c->generation)
+			return TAKING_FAILED;
+		taking = TAKING_COMES;
+	}
+	return taking;
 }
 
 void runs_exchange(struct runs *rs)
