@@ -54,6 +54,7 @@ enum {
 	TAG_BYTES = 4,
 	STARVED_NS = 100000,
 	DOWN_NS = 10000000,
+	LATE_NS = 100 * 1000 * 1000, /* a packet comes with its block */
 };
 
 struct afpacket_queue {
@@ -505,6 +506,7 @@ static uint16_t afpacket_receive(struct source_queue *sq, struct burst *b)
 		next_packet(q);
 	}
 	b->emptied = n < BURST_PKTS && !q->starved;
+	b->late_ns = LATE_NS;
 	return n;
 }
 

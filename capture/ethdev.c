@@ -3,10 +3,12 @@
  * device in EAL's own words.
  */
 #include "interface.h"
+#include "prefilter.h"
 #include "source.h"
 #include "xdp.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,11 @@
 
 static const char XDP_PREFIX[] = "af_xdp:";
 static const char VDEV_PREFIX[] = "vdev:";
+static const char XDP_PROGRAM[] = "xdp_prog="; /* the driver's argument */
+enum {
+	CLOCK_PKTS = 65536, /* after so many the clock of stamps is renewed, if not before */
+	XDP_LATE_NS = 10 * 1000 * 1000, /* a kernel stamps a batch of 64, then hands it over */
+};
 enum { DLT_ETHERNET = 1, RSS_KEY_MAX = 64, LINK_OVERHEAD = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN };
 
 struct ethdev {
@@ -34,11 +41,18 @@ struct ethdev {
 	int ifindex; /* of AF_XDP's interface; 0: another kind */
 	int link_fd; /* to ask about it */
 	bool made_promiscuous;
+	struct prefilter *prefilter; /* of AF_XDP; NULL: DPDK's own program is there */
+	bool warned_stamps;
 	struct ethdev_queue {
 		uint16_t port_id;
 		uint16_t queue_id;
 		struct source_queue *counters;
-		struct xdp_waiter waiter; /* of AF_XDP */
+		/* Of AF_XDP */
+		struct xdp_waiter waiter;
+		bool has_stamps;
+		struct xdp_clock clock;
+		uint32_t since_renewed_pkts;
+		counter unstamped_pkts;
 	} queues[SOURCE_QUEUES_MAX];
 };
 
@@ -119,16 +133,25 @@ static int ethdev_socket_id(const char *device)
 	return node;
 }
 
-/* What rte_dev_probe() takes for the device, and the name its port will have. */
-static void probe_text(const struct source_options *o, char *text, size_t size, char *name)
+static void xdp_probe_text(
+	const struct ethdev *e, const struct source_options *o, char *text, size_t size, char *name)
 {
 	char interface[IF_NAMESIZE];
 
+	(void)xdp_interface(o->device, interface);
+	(void)snprintf(name, RTE_ETH_NAME_MAX_LEN, "net_af_xdp_%s", interface);
+	(void)snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=%u%s%s%s%s", name,
+		interface, o->queues, strchrnul(o->device, ','), e->prefilter != NULL ? "," : "",
+		e->prefilter != NULL ? XDP_PROGRAM : "",
+		e->prefilter != NULL ? prefilter_program(e->prefilter) : "");
+}
+
+/* What rte_dev_probe() takes for the device, and the name its port will have. */
+static void probe_text(
+	const struct ethdev *e, const struct source_options *o, char *text, size_t size, char *name)
+{
 	if (has_prefix(o->device, XDP_PREFIX)) {
-		(void)xdp_interface(o->device, interface);
-		(void)snprintf(name, RTE_ETH_NAME_MAX_LEN, "net_af_xdp_%s", interface);
-		(void)snprintf(text, size, "%s,iface=%s,start_queue=0,queue_count=%u%s", name,
-			interface, o->queues, strchrnul(o->device, ','));
+		xdp_probe_text(e, o, text, size, name);
 		return;
 	}
 	if (has_prefix(o->device, VDEV_PREFIX))
@@ -145,10 +168,10 @@ static uint32_t mbuf_room_of(const struct source_options *o)
 
 static int find_device(struct ethdev *e, const struct source_options *o, struct errbuf *err)
 {
-	char text[512], name[RTE_ETH_NAME_MAX_LEN];
+	char text[512 + PATH_MAX], name[RTE_ETH_NAME_MAX_LEN];
 	int r;
 
-	probe_text(o, text, sizeof(text), name);
+	probe_text(e, o, text, sizeof(text), name);
 	if (rte_eth_dev_get_port_by_name(name, &e->port_id) == 0) {
 		if (!is_pci(o->device))
 			return fail_with(err, -EBUSY, "device '%s' is in use already", o->device);
@@ -394,6 +417,13 @@ static void set_promiscuous(struct ethdev *e, struct source *s, bool on)
 	e->made_promiscuous = r == 0 && on && e->ifindex != 0 && !was;
 }
 
+static void close_interface(struct ethdev *e)
+{
+	prefilter_free(e->prefilter);
+	if (e->ifindex != 0)
+		(void)close(e->link_fd);
+}
+
 static void ethdev_close(struct source *s)
 {
 	struct ethdev *e = s->state;
@@ -406,8 +436,9 @@ static void ethdev_close(struct source *s)
 		(void)rte_dev_remove(info.device); /* closes the port as well */
 	else
 		(void)rte_eth_dev_close(e->port_id);
-	if (e->ifindex != 0)
-		(void)close(e->link_fd);
+	for (unsigned int q = 0; q < SOURCE_QUEUES_MAX && e->ifindex != 0; q++)
+		xdp_close_socket(e->queues[q].waiter.fd);
+	close_interface(e);
 	rte_free(e);
 }
 
@@ -432,6 +463,42 @@ static int open_interface(struct ethdev *e, const struct source_options *o, stru
 		return 0;
 	(void)close(e->link_fd);
 	return fail_with(err, -ENODEV, "'%s': there is no interface '%s'", o->device, interface);
+}
+
+/* Before the driver is asked for the device. Its own program redirects everything, as ours does without rules. */
+static void prepare_prefilter(struct ethdev *e, struct source *s, const struct source_options *o)
+{
+	struct errbuf why;
+
+	if (e->ifindex == 0 || strstr(o->device, XDP_PROGRAM) != NULL)
+		return;
+	if (prefilter_new(e->ifindex, o->name, &e->prefilter, &why) < 0)
+		source_warn(s, "no prefilter, and times as exact as a burst is long: %s", why.text);
+}
+
+/* When the driver has its queues. */
+static int attach_prefilter(
+	struct ethdev *e, struct source *s, const struct source_options *o, struct errbuf *err)
+{
+	struct errbuf why;
+	bool pinned;
+	int r;
+
+	if (e->prefilter == NULL)
+		return 0;
+	r = prefilter_attach(e->prefilter, &pinned, &why);
+	if (r < 0)
+		return fail_with(err, r, "%s: %s", o->device, why.text);
+	if (!pinned)
+		source_warn(s,
+			"the prefilter's maps are not pinned: /sys/fs/bpf is not mounted, or "
+			"not ours to write to");
+	for (unsigned int q = 0; q < o->queues; q++) {
+		e->queues[q].has_stamps = true;
+		xdp_waiter_have_stamps(&e->queues[q].waiter);
+		xdp_clock_renew(&e->queues[q].clock);
+	}
+	return 0;
 }
 
 /* An rx lcore that can wait for its queue need not spin. */
@@ -464,6 +531,7 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	r = open_interface(e, o, err);
 	if (r < 0)
 		goto free_state;
+	prepare_prefilter(e, s, o);
 	r = find_device(e, o, err);
 	if (r < 0)
 		goto close_interface;
@@ -475,6 +543,8 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	}
 	(void)snprintf(s->driver, sizeof(s->driver), "%s", info.driver_name);
 	r = configure(e, s, &info, o, err);
+	if (r == 0)
+		r = attach_prefilter(e, s, o, err);
 	if (r < 0)
 		goto close_device;
 	set_promiscuous(e, s, o->promiscuous);
@@ -493,7 +563,7 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 		s->queues[q].state = eq;
 	}
 	s->queue_count = o->queues;
-	s->clock = "tsc";
+	s->clock = e->prefilter != NULL ? "kernel" : "tsc";
 	s->linktype = DLT_ETHERNET;
 	s->flags = EPB_FLAG_INBOUND;
 	s->busy_poll = !can_wait(s, e);
@@ -502,8 +572,7 @@ close_device:
 	ethdev_close(s);
 	return r;
 close_interface:
-	if (e->ifindex != 0)
-		(void)close(e->link_fd);
+	close_interface(e);
 free_state:
 	rte_free(e);
 	return r;
@@ -540,12 +609,27 @@ static uint16_t ethdev_receive(struct source_queue *q, struct burst *b)
 	return n;
 }
 
+static void renew_clock(struct ethdev_queue *eq)
+{
+	xdp_clock_renew(&eq->clock);
+	eq->since_renewed_pkts = 0;
+}
+
 static uint16_t xdp_receive(struct source_queue *q, struct burst *b)
 {
 	struct ethdev_queue *eq = q->state;
 	uint16_t n = ethdev_receive(q, b);
 
 	eq->waiter.came += n;
+	if (!eq->has_stamps)
+		return n;
+	b->own_times = true;
+	b->emptied = n < BURST_PKTS;
+	b->late_ns = XDP_LATE_NS;
+	eq->since_renewed_pkts += n;
+	if (eq->since_renewed_pkts > CLOCK_PKTS)
+		renew_clock(eq);
+	counter_add(&eq->unstamped_pkts, xdp_read_stamps(&eq->clock, b, n));
 	return n;
 }
 
@@ -554,6 +638,8 @@ static void xdp_wait_for(struct source_queue *q, uint64_t max_ns)
 	struct ethdev_queue *eq = q->state;
 
 	xdp_wait(&eq->waiter, max_ns);
+	if (eq->has_stamps)
+		renew_clock(eq);
 }
 
 static void ethdev_counts(struct source *s, struct source_counts *ret)
@@ -568,6 +654,50 @@ static void ethdev_counts(struct source *s, struct source_counts *ret)
 	ret->error_pkts = stats.ierrors;
 	for (unsigned int q = 0; q < s->queue_count; q++)
 		ret->error_pkts += counter_get(&s->queues[q].error_pkts);
+}
+
+static void warn_stamps(struct ethdev *e, struct source *s)
+{
+	for (unsigned int q = 0; q < s->queue_count && !e->warned_stamps; q++) {
+		if (counter_get(&e->queues[q].unstamped_pkts) == 0)
+			continue;
+		source_warn(s, "the interface's driver leaves no room for XDP to stamp packets: "
+			       "times are as exact as a burst is long");
+		s->clock = "tsc";
+		e->warned_stamps = true;
+	}
+}
+
+static void xdp_counts(struct source *s, struct source_counts *ret)
+{
+	struct ethdev *e = s->state;
+	struct port_prefilter totals;
+
+	ethdev_counts(s, ret);
+	for (unsigned int q = 0; q < s->queue_count; q++)
+		ret->missed_pkts += xdp_ring_full_pkts(e->queues[q].waiter.fd);
+	warn_stamps(e, s);
+	if (e->prefilter == NULL || prefilter_totals(e->prefilter, &totals) < 0)
+		return;
+	ret->redirected_pkts = totals.redirected_pkts;
+	ret->passed_pkts = totals.passed_pkts;
+	ret->dropped_pkts = totals.dropped_pkts;
+}
+
+static int xdp_set_prefilter(struct source *s, const struct rules *rules, struct errbuf *err)
+{
+	const struct ethdev *e = s->state;
+
+	if (e->prefilter == NULL)
+		return fail_with(err, -ENOTSUP, "the port has no prefilter: see its warnings");
+	return prefilter_set(e->prefilter, rules, err);
+}
+
+static int xdp_get_prefilter(struct source *s, struct port_prefilter *ret)
+{
+	const struct ethdev *e = s->state;
+
+	return e->prefilter == NULL ? -ENOTSUP : prefilter_get(e->prefilter, ret);
 }
 
 static void ethdev_link(struct source *s, bool *ret_up, uint64_t *ret_bps)
@@ -608,6 +738,8 @@ const struct source_class xdp_class = {
 	.close = ethdev_close,
 	.receive = xdp_receive,
 	.wait = xdp_wait_for,
-	.counts = ethdev_counts,
+	.counts = xdp_counts,
+	.set_prefilter = xdp_set_prefilter,
+	.get_prefilter = xdp_get_prefilter,
 	.link = ethdev_link,
 };

@@ -9,6 +9,7 @@
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 
 #include "wirespool/log.h"
@@ -78,6 +79,34 @@ unsigned int port_mbufs(uint32_t descriptors)
 	return descriptors + MBUFS_REFERRED + 2 * POOL_CACHE + 2 * BURST_PKTS;
 }
 
+struct rte_mempool *packed_pool_new(
+	const char *name, unsigned int mbufs, uint16_t room, int socket_id)
+{
+	struct rte_pktmbuf_pool_private mbuf_sizes = {.mbuf_data_room_size = room};
+	struct rte_mempool *mp =
+		rte_mempool_create_empty(name, mbufs, (unsigned int)sizeof(struct rte_mbuf) + room,
+			POOL_CACHE, sizeof(mbuf_sizes), socket_id, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+
+	if (mp == NULL)
+		return NULL;
+	rte_pktmbuf_pool_init(mp, &mbuf_sizes);
+	if (rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL) < 0 ||
+		rte_mempool_populate_default(mp) < 0) {
+		rte_mempool_free(mp);
+		return NULL;
+	}
+	(void)rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	return mp;
+}
+
+static struct rte_mempool *pool_new(
+	const struct port *p, const char *name, unsigned int mbufs, uint16_t room)
+{
+	if (p->source.class == &xdp_class)
+		return packed_pool_new(name, mbufs, room, p->socket_id);
+	return rte_pktmbuf_pool_create(name, mbufs, POOL_CACHE, 0, room, p->socket_id);
+}
+
 static int make_pools(struct port *p, const struct port_options *o, struct errbuf *err)
 {
 	unsigned int room = p->source.class->mbuf_room(o->device);
@@ -89,8 +118,7 @@ static int make_pools(struct port *p, const struct port_options *o, struct errbu
 		room = MBUF_ROOM;
 	for (unsigned int q = 0; q < o->cpu_count; q++) {
 		(void)snprintf(name, sizeof(name), "rx-pool-%u", serial++);
-		p->pools[q] = rte_pktmbuf_pool_create(name, mbufs, POOL_CACHE, 0,
-			(uint16_t)(room + RTE_PKTMBUF_HEADROOM), p->socket_id);
+		p->pools[q] = pool_new(p, name, mbufs, (uint16_t)(room + RTE_PKTMBUF_HEADROOM));
 		if (p->pools[q] == NULL)
 			return fail_with(err, -ENOMEM,
 				"port '%s' queue %u: no memory for %u mbufs of %u bytes: %s",
@@ -299,8 +327,8 @@ void port_get_info(const struct port *p, struct port_info *ret)
 		ret->warnings[i] = s->warnings[i][0] != '\0' ? s->warnings[i] : NULL;
 }
 
-/* What the device lost since it was looked at last; counted only while a run is live on the port. */
-static void settle_losses(struct port *p)
+/* What the device did since it was looked at last; counted only while a run is live on the port. */
+static void settle_counts(struct port *p)
 {
 	struct source_counts now = p->seen; /* stays, where the device does not answer */
 
@@ -309,6 +337,10 @@ static void settle_losses(struct port *p)
 		p->ledger.nic_missed_pkts += now.missed_pkts - p->seen.missed_pkts;
 		p->ledger.nic_no_mbuf_pkts += now.no_mbuf_pkts - p->seen.no_mbuf_pkts;
 		p->ledger.nic_error_pkts += now.error_pkts - p->seen.error_pkts;
+		p->ledger.prefilter_redirected_pkts +=
+			now.redirected_pkts - p->seen.redirected_pkts;
+		p->ledger.prefilter_passed_pkts += now.passed_pkts - p->seen.passed_pkts;
+		p->ledger.prefilter_dropped_pkts += now.dropped_pkts - p->seen.dropped_pkts;
 		counter_set(&p->nic_lost, port_ledger_lost(&p->ledger));
 	}
 	p->seen = now;
@@ -318,7 +350,7 @@ void port_set_live(struct port *p, bool live)
 {
 	if (p->live == live)
 		return;
-	settle_losses(p);
+	settle_counts(p);
 	p->live = live;
 }
 
@@ -331,13 +363,29 @@ void port_get_ledger(const struct port *p, struct port_ledger *ret)
 	ret->offered_pkts = ret->received_pkts + port_ledger_lost(ret);
 }
 
+int port_set_prefilter(struct port *p, const struct rules *rules, struct errbuf *err)
+{
+	if (p->source.class->set_prefilter == NULL)
+		return fail_with(err, -ENOTSUP,
+			"port '%s': only devices of the kind af_xdp:IFACE have a prefilter",
+			p->name);
+	return p->source.class->set_prefilter(&p->source, rules, err);
+}
+
+int port_get_prefilter(struct port *p, struct port_prefilter *ret)
+{
+	if (p->source.class->get_prefilter == NULL)
+		return -ENOTSUP;
+	return p->source.class->get_prefilter(&p->source, ret);
+}
+
 void port_refresh(struct port *p)
 {
 	uint64_t bps = 0;
 	char rate[UNITS_TEXT];
 	bool up = true;
 
-	settle_losses(p);
+	settle_counts(p);
 	if (p->source.class->link != NULL)
 		p->source.class->link(&p->source, &up, &bps);
 	if (up != p->was_up) {

@@ -53,10 +53,18 @@ struct port {
 	bool was_up;
 	uint64_t link_bps;
 	struct source_counts seen; /* the source's counts when they were looked at last */
-	struct port_ledger ledger; /* nic_* while live */
+	struct port_ledger ledger; /* nic_* and prefilter_* while live */
 	counter nic_lost;          /* their sum, for the writers */
 	struct port *next;
 };
+
+/*
+ * port.c: mbufs for a queue of AF_XDP, one right behind the other. net_af_xdp of DPDK 22.11 reckons with that, and
+ * tells the kernel of so much memory as they take then. Of mbufs that leave the ends of pages free, as ordinary
+ * pools do for devices that know physical addresses, the kernel refuses the last, and each that it refuses is lost.
+ */
+struct rte_mempool *packed_pool_new(
+	const char *name, unsigned int mbufs, uint16_t room, int socket_id);
 
 /* port.c: a port comes into the plan or leaves it. What its device loses is counted in between only. */
 void port_set_live(struct port *p, bool live);

@@ -37,9 +37,6 @@ enum {
 	PAUSE_STILL_MAX_NS = 10 * 1000 * 1000, /* nothing comes unasked, or it wakes us */
 };
 
-/* A kernel's packets come late, by as long as its blocks fill: this far behind now all are in. */
-static const uint64_t KERNEL_LAG_NS = 100 * 1000 * 1000;
-
 static inline uint64_t mask_of(unsigned int n)
 {
 	return n >= 64 ? UINT64_MAX : (1ULL << n) - 1;
@@ -65,8 +62,8 @@ static uint64_t stamp(struct rx_queue *q, struct burst *b, unsigned int n, uint6
 				b->time_ns[i] = last_ns;
 			last_ns = b->time_ns[i];
 		}
-		if (b->emptied && now_ns > last_ns + KERNEL_LAG_NS)
-			last_ns = now_ns - KERNEL_LAG_NS;
+		if (b->emptied && now_ns > last_ns + b->late_ns)
+			last_ns = now_ns - b->late_ns;
 		q->last_ns = last_ns;
 		return last_ns;
 	}

@@ -28,7 +28,8 @@ struct burst {
 	uint32_t wire_len[BURST_PKTS]; /* with own_lengths; else the mbuf's pkt_len */
 	uint32_t flags[BURST_PKTS];    /* with own_flags: epb_flags; else the source's flags */
 	bool own_times;
-	bool emptied; /* with own_times: nothing older is waiting in the source */
+	bool emptied;     /* with own_times: nothing older is waiting in the source */
+	uint64_t late_ns; /* with emptied: so far behind now all packets have come */
 	bool own_lengths;
 	bool own_flags;
 };
@@ -77,6 +78,9 @@ struct source_counts {
 	uint64_t missed_pkts; /* since open() */
 	uint64_t no_mbuf_pkts;
 	uint64_t error_pkts;
+	uint64_t redirected_pkts; /* by a prefilter, as the next two */
+	uint64_t passed_pkts;
+	uint64_t dropped_pkts;
 };
 
 struct source_class {
@@ -121,6 +125,10 @@ struct source_class {
 
 	/* Totals of all queues and of what only the device knows. May make a system call. */
 	void (*counts)(struct source *s, struct source_counts *ret);
+
+	/* As port_set_prefilter() and port_get_prefilter(); NULL: there is no such kind of source. */
+	int (*set_prefilter)(struct source *s, const struct rules *rules, struct errbuf *err);
+	int (*get_prefilter)(struct source *s, struct port_prefilter *ret);
 
 	/* Link state and speed (0: not known); NULL: always up. */
 	void (*link)(struct source *s, bool *ret_up, uint64_t *ret_bps);

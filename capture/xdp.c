@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/ethtool.h>
+#include <linux/if_xdp.h>
 #include <linux/sockios.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -18,8 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
+
 #include "interface.h"
+#include "port.h"
+#include "prefilter_match.h"
 #include "source.h"
+#include "wirespool/clock.h"
 #include "wirespool/errbuf.h"
 #include "wirespool/units.h"
 
@@ -29,6 +35,8 @@ enum {
 	NAP_PKTS = 256, /* to come in a nap; the driver gives the kernel 2048 buffers to fill */
 	NAP_MIN_NS = 1000,
 	NAP_MAX_NS = 100 * 1000, /* packets are stamped after it; 10 GbE at 64 bytes brings 1488 */
+	NAP_COPIED_MAX_NS =
+		250 * 1000, /* 2048 in it are 8 million a second: no kernel copies so many */
 };
 
 static bool has_capability(unsigned int capability)
@@ -184,6 +192,22 @@ int xdp_new_socket(struct xdp_sockets *known)
 	return known->count == before + 1 ? known->fds[before] : -1;
 }
 
+uint64_t xdp_ring_full_pkts(int fd)
+{
+	struct xdp_statistics statistics = {0};
+	socklen_t len = sizeof(statistics);
+
+	return getsockopt(fd, SOL_XDP, XDP_STATISTICS, &statistics, &len) == 0
+		       ? statistics.rx_ring_full
+		       : 0;
+}
+
+void xdp_close_socket(int fd)
+{
+	if (fd >= 0 && is_xdp_socket(fd))
+		(void)close(fd);
+}
+
 /*
  * The driver lets the kernel poll the interface in each empty receive, on our CPU. That is for who spins; for
  * one that sleeps, interrupts are to go on as they do.
@@ -192,9 +216,19 @@ void xdp_waiter_init(struct xdp_waiter *w, int fd)
 {
 	const int no = 0;
 
-	*w = (struct xdp_waiter){.fd = fd, .nap_ns = NAP_MIN_NS};
+	*w = (struct xdp_waiter){.fd = fd, .nap_ns = NAP_MIN_NS, .nap_max_ns = NAP_MAX_NS};
 	(void)setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &no, sizeof(no));
 	(void)setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &no, sizeof(no));
+}
+
+void xdp_waiter_have_stamps(struct xdp_waiter *w)
+{
+	struct xdp_options options = {0};
+	socklen_t len = sizeof(options);
+
+	if (getsockopt(w->fd, SOL_XDP, XDP_OPTIONS, &options, &len) == 0 &&
+		(options.flags & XDP_OPTIONS_ZEROCOPY) == 0)
+		w->nap_max_ns = NAP_COPIED_MAX_NS;
 }
 
 static struct timespec timespec_of(uint64_t ns)
@@ -211,7 +245,7 @@ static void nap(struct xdp_waiter *w, uint64_t max_ns)
 	if (w->came > NAP_PKTS)
 		w->nap_ns = w->nap_ns / 2 > NAP_MIN_NS ? w->nap_ns / 2 : NAP_MIN_NS;
 	else
-		w->nap_ns = w->nap_ns * 2 < NAP_MAX_NS ? w->nap_ns * 2 : NAP_MAX_NS;
+		w->nap_ns = w->nap_ns * 2 < w->nap_max_ns ? w->nap_ns * 2 : w->nap_max_ns;
 	w->came = 0;
 	w->promised = false;
 	t = timespec_of(w->nap_ns < max_ns ? w->nap_ns : max_ns);
@@ -228,4 +262,47 @@ void xdp_wait(struct xdp_waiter *w, uint64_t max_ns)
 		nap(w, max_ns);
 	else
 		w->promised = ppoll(&p, 1, &t, NULL) > 0;
+}
+
+static uint64_t capture_clock_ns(void)
+{
+	return clock_at(&capture_clock, rte_rdtsc());
+}
+
+/* One clock between two looks at the other. If that took long, it was held up there: then once more. */
+void xdp_clock_renew(struct xdp_clock *c)
+{
+	enum { TRIES = 3, QUICK_NS = 1000 };
+	uint64_t best_ns = UINT64_MAX;
+
+	for (unsigned int i = 0; i < TRIES && best_ns > QUICK_NS; i++) {
+		uint64_t before = clock_monotonic_ns();
+		uint64_t now = capture_clock_ns();
+		uint64_t took_ns = clock_monotonic_ns() - before;
+
+		if (took_ns < best_ns)
+			c->offset_ns = now - before - took_ns / 2;
+		best_ns = took_ns < best_ns ? took_ns : best_ns;
+	}
+}
+
+unsigned int xdp_read_stamps(const struct xdp_clock *c, struct burst *b, unsigned int n)
+{
+	unsigned int without = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint8_t *at =
+			rte_pktmbuf_mtod(b->pkts[i], uint8_t *) - sizeof(struct prefilter_stamp);
+		struct prefilter_stamp s;
+
+		memcpy(&s, at, sizeof(s));
+		if (likely(s.magic == PREFILTER_STAMP_MAGIC)) {
+			b->time_ns[i] = s.monotonic_ns + c->offset_ns;
+			memset(at, 0, sizeof(s.magic)); /* the next one here may have none */
+		} else {
+			b->time_ns[i] = capture_clock_ns();
+			without++;
+		}
+	}
+	return without;
 }

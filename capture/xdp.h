@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct burst;
 struct errbuf;
 struct source;
 
@@ -35,16 +36,46 @@ struct xdp_sockets {
  */
 int xdp_new_socket(struct xdp_sockets *known);
 
+/* What the socket lost because its ring was full, which the driver does not count. 0 if fd is -1. */
+uint64_t xdp_ring_full_pkts(int fd);
+
+/*
+ * After the driver was removed: closes the socket that xdp_new_socket() returned. DPDK 22.11 miscounts, and keeps it
+ * bound to its queue: the interface could not be opened again. fd may be -1.
+ */
+void xdp_close_socket(int fd);
+
 /* How an rx lcore waits for its queue. */
 struct xdp_waiter {
 	int fd;        /* the queue's socket, the driver's own; -1: not found */
 	bool promised; /* poll(2) said that something is there */
 	uint32_t came; /* packets since it waited last: counted by whoever receives */
 	uint64_t nap_ns;
+	uint64_t nap_max_ns;
 };
 
 /* Takes no ownership of fd, but its busy polling away. */
 void xdp_waiter_init(struct xdp_waiter *w, int fd);
+
+/*
+ * Packets bear the time of their coming, however late they are taken: naps may be longer, as far as the buffers
+ * last that the kernel copies packets to. What a NIC brings by itself may come faster.
+ */
+void xdp_waiter_have_stamps(struct xdp_waiter *w);
+
+/* What time it was when XDP redirected a packet. */
+struct xdp_clock {
+	uint64_t offset_ns; /* what the recorder's clock is ahead of CLOCK_MONOTONIC, modulo 2^64 */
+};
+
+/* Now and then, as the recorder's clock follows the wall's: best at each wait. */
+void xdp_clock_renew(struct xdp_clock *c);
+
+/*
+ * HOT PATH. Gives the n packets of b the times that the prefilter's program wrote in front of them. Returns how many
+ * had none, because the interface's driver has no room there: they get the time of now.
+ */
+unsigned int xdp_read_stamps(const struct xdp_clock *c, struct burst *b, unsigned int n);
 
 /*
  * Instead of receiving, at most max_ns: right behind packets a nap, so that the next come together, and else

@@ -21,6 +21,7 @@
 
 struct packet_ring;
 struct port;
+struct rules;
 struct rx_plan;
 
 enum { PORT_NAME_MAX = 32, PORT_LCORES_MAX = 64, PORT_WARNINGS_MAX = 8 };
@@ -110,6 +111,32 @@ struct port_lcore {
 };
 
 void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore *ret);
+
+/*
+ * Lets rules (wirespool/rules.h) decide which packets of an AF_XDP port the recorder gets, before they
+ * cost it anything: those of a keep or cut rule. Those of a drop rule are dropped, in the kernel. What no
+ * rule names, or is not IP, stays with the kernel's stack, as if nobody recorded: unlike in a recording's
+ * rules that is the end of the list. Ports of a later fragment are not known: it is kept if a rule could
+ * keep it. NULL: all packets are redirected, as at the start.
+ *
+ * From one packet to the next the new rules are in force; the rules need not be kept. On failure those
+ * before stay, and err says why: -ENOTSUP (the port has no prefilter), -E2BIG (more than 512 rules), -EINVAL (a
+ * rule that drops all of IP), -ENOMEM.
+ */
+int port_set_prefilter(struct port *p, const struct rules *rules, struct errbuf *err);
+
+/* What became of the packets since these rules are in force; what comes while no run is live, too. */
+struct port_prefilter {
+	uint64_t redirected_pkts;
+	uint64_t passed_pkts;
+	uint64_t dropped_pkts;
+	unsigned int rule_count; /* 0: there are no rules */
+	const uint64_t
+		*rule_pkts; /* of each rule that decided; valid until the port is asked again */
+};
+
+/* Returns 0, -ENOTSUP (the port has no prefilter), or the kernel's error. */
+int port_get_prefilter(struct port *p, struct port_prefilter *ret);
 
 /*
  * A ring for a run on queue of p, on p's NUMA node. The caller owns it and frees it with

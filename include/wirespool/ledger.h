@@ -6,6 +6,9 @@
  *   run    received = outside_window + filtered + cutoff + written
  *                     + lost_ring + lost_memory + lost_disk + in_ram
  *
+ * A port's prefilter (AF_XDP) stands before that: what it passed to the kernel's stack or dropped was never
+ * offered, and what it redirected is received, unless it was lost on the way (nic_missed).
+ *
  * in_ram is what lies between ring and disk at this instant; 0 at the end.
  * These are plain copies for reading; the live counters lie with whoever writes them.
  */
@@ -18,6 +21,9 @@ struct port_ledger {
 	uint64_t nic_missed_pkts;  /* the device had no free descriptor: the rx lcore was late */
 	uint64_t nic_no_mbuf_pkts; /* the mbuf pool was empty */
 	uint64_t nic_error_pkts;   /* damaged on the wire, or longer than the port takes */
+	uint64_t prefilter_redirected_pkts; /* 0 where there is no prefilter, as the next two */
+	uint64_t prefilter_passed_pkts;     /* to the kernel's stack: no rule names them */
+	uint64_t prefilter_dropped_pkts;    /* by a drop rule */
 };
 
 struct run_ledger {
