@@ -36,6 +36,13 @@ static bool drops_all_of_ip(const struct rule *r)
 	       r->dst.net.length == 0 && !rule_has_ports(r);
 }
 
+static enum prefilter_verdict verdict_of(enum rule_action action)
+{
+	if (action == RULE_DROP)
+		return PREFILTER_DROP;
+	return action == RULE_PASS ? PREFILTER_PASS : PREFILTER_REDIRECT;
+}
+
 static int check_rules(const struct rules *rules, struct errbuf *err)
 {
 	if (rules->count > PREFILTER_RULES_MAX)
@@ -55,7 +62,7 @@ static void add_row(struct rows *rows, struct prefilter_table *t, unsigned int n
 	const struct rule *r, const struct rule_side *src, const struct rule_side *dst)
 {
 	t->rules[rows->count] = (uint16_t)number;
-	t->verdicts[rows->count] = r->action == RULE_DROP ? PREFILTER_DROP : PREFILTER_REDIRECT;
+	t->verdicts[rows->count] = verdict_of(r->action);
 	rows->list[rows->count++] = (struct row){.rule = r, .sides = {src, dst}};
 }
 
@@ -82,7 +89,7 @@ static void fill_protocols(const struct rows *rows, struct prefilter_table *t)
 				(!rule_has_ports(r) || prefilter_has_ports((uint8_t)p)))
 				vector_add(&t->protocols[p], i);
 		vector_add(&t->without_ports, i);
-		if (!rule_has_ports(r) || r->action != RULE_DROP)
+		if (!rule_has_ports(r) || verdict_of(r->action) == PREFILTER_REDIRECT)
 			vector_add(&t->unknown_ports, i);
 	}
 }

@@ -432,6 +432,7 @@ static int add_port(struct settings *s, const char *device, struct errbuf *err)
 		.descriptors = RECORD_DESCRIPTORS,
 		.frame_bytes = RECORD_FRAME_BYTES,
 		.promiscuous = true,
+		.prefilter = PREFILTER_STACK,
 	};
 	s->port_count++; /* from here on settings_free() frees its texts */
 	if (p->name == NULL || p->device == NULL)

@@ -100,6 +100,16 @@ static void log_warnings(const struct daemon *d)
 	json_decref(warnings);
 }
 
+static int open_prefilters(
+	struct daemon *d, const struct settings *s, const struct machine *m, struct errbuf *err)
+{
+	enum prefilter_mode modes[SETTINGS_LIST_MAX];
+
+	for (unsigned int i = 0; i < m->port_count; i++)
+		modes[i] = s->ports[i].prefilter;
+	return prefilters_new(m->ports, modes, m->port_count, &d->prefilters, err);
+}
+
 int daemon_equip(struct daemon *d, struct settings *s, struct errbuf *err)
 {
 	struct runs_options options = {.ended_kept = d->private ? 0 : RUNS_ENDED_KEPT};
@@ -116,6 +126,9 @@ int daemon_equip(struct daemon *d, struct settings *s, struct errbuf *err)
 	(void)capture_renew_clock();
 	r = choices_new(&d->choices, err);
 	options.choices = d->choices;
+	if (r == 0)
+		r = open_prefilters(d, s, m, err);
+	options.prefilters = d->prefilters;
 	if (r == 0)
 		r = runs_new(&options, &d->runs, err);
 	if (r < 0) {
@@ -470,6 +483,7 @@ static void done(struct daemon *d)
 	socket_close(d->socket);
 	runs_free(d->runs);
 	stuck |= !choices_free(d->choices);
+	prefilters_free(d->prefilters);
 	/* Writers that a disk does not let go of cannot be joined: they end with the process. */
 	if (!stuck)
 		machine_close(d->machine);

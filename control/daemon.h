@@ -22,11 +22,12 @@ struct daemon {
 	const char *settings_path;
 	bool private;
 	bool verbose;
-	struct settings *started;  /* what ports, writers and the socket were opened with */
-	struct settings *settings; /* the newest; may be the same */
-	struct machine *machine;   /* NULL in a private daemon that was not asked yet */
-	struct choices *choices;   /* likewise */
-	struct runs *runs;         /* likewise */
+	struct settings *started;      /* what ports, writers and the socket were opened with */
+	struct settings *settings;     /* the newest; may be the same */
+	struct machine *machine;       /* NULL in a private daemon that was not asked yet */
+	struct choices *choices;       /* likewise */
+	struct prefilters *prefilters; /* likewise */
+	struct runs *runs;             /* likewise */
 	struct control_socket *socket;
 	uint64_t begun_ns; /* CLOCK_MONOTONIC, as those below */
 	bool stopping;

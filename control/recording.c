@@ -28,8 +28,8 @@ int name_check(const char *name, struct errbuf *err)
 
 enum { ETHERNET = 1, RADIOTAP = 127 };
 
-/* What a file may hold instead of Ethernet: raw IP, Linux cooked v1 and v2, loop, Wi-Fi. */
-static const int OTHER_LINKTYPES[] = {12, 113, 276, 0, RADIOTAP};
+/* What a file may hold instead of Ethernet: raw IP, Linux cooked v1 and v2, Wi-Fi. */
+static const int OTHER_LINKTYPES[] = {12, 113, 276, RADIOTAP};
 
 static int filter_check(const char *filter, bool any_linktype, struct errbuf *err)
 {

@@ -47,6 +47,11 @@ static void put_port_ledger(json_t *o, const struct port *p)
 	put(o, "nic_missed_pkts", l.nic_missed_pkts);
 	put(o, "nic_no_mbuf_pkts", l.nic_no_mbuf_pkts);
 	put(o, "nic_error_pkts", l.nic_error_pkts);
+	if (l.prefilter_redirected_pkts + l.prefilter_passed_pkts + l.prefilter_dropped_pkts == 0)
+		return;
+	put(o, "prefilter_redirected_pkts", l.prefilter_redirected_pkts);
+	put(o, "prefilter_passed_pkts", l.prefilter_passed_pkts);
+	put(o, "prefilter_dropped_pkts", l.prefilter_dropped_pkts);
 }
 
 static json_t *port_warnings(const struct port_info *info)
@@ -100,7 +105,24 @@ static json_t *report_lcores(const struct daemon *d)
 	return lcores;
 }
 
-static json_t *status_port(const struct port *p)
+/* What the device of a port leaves out, and what it goes by. Nothing where it takes all. */
+static void put_prefilter(json_t *o, const struct daemon *d, struct port *p)
+{
+	const struct rules *rules = prefilters_rules(d->prefilters, p);
+	struct port_prefilter counts;
+	json_t *list;
+
+	if (rules == NULL || port_get_prefilter(p, &counts) < 0)
+		return;
+	list = json_array();
+	for (unsigned int i = 0; i < rules->count && i < counts.rule_count; i++)
+		(void)json_array_append_new(
+			list, json_pack("{s:s,s:I}", "rule", rules->list[i].text, "pkts",
+				      (json_int_t)counts.rule_pkts[i]));
+	(void)json_object_set_new(o, "prefilter_rules", list);
+}
+
+static json_t *status_port(const struct daemon *d, struct port *p)
 {
 	struct port_info info;
 	json_t *o = json_object();
@@ -117,6 +139,7 @@ static json_t *status_port(const struct port *p)
 	(void)json_object_set_new(o, "patient", json_boolean(info.patient));
 	(void)json_object_set_new(o, "ended", json_boolean(info.ended));
 	put_port_ledger(o, p);
+	put_prefilter(o, d, p);
 	put(o, "longest_gap_ns", longest_gap_ns(p));
 	(void)json_object_set_new(o, "warnings", port_warnings(&info));
 	return o;
@@ -433,7 +456,7 @@ json_t *report_status(const struct daemon *d)
 	const struct recording_run *r;
 
 	for (unsigned int i = 0; d->machine != NULL && i < d->machine->port_count; i++)
-		(void)json_array_append_new(ports, status_port(d->machine->ports[i]));
+		(void)json_array_append_new(ports, status_port(d, d->machine->ports[i]));
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_active(d->runs, i)) != NULL; i++)
 		(void)json_array_append_new(active, report_run(r, false));
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_ended(d->runs, i)) != NULL; i++)

@@ -69,6 +69,29 @@ void runs_list_remove(struct recording_run **list, unsigned int *count, unsigned
 	memmove(&list[index], &list[index + 1], (*count - index) * sizeof(*list));
 }
 
+/* A packet inside of a tunnel is no business of a prefilter. */
+static const struct rules *rules_of(const struct choice *c)
+{
+	return c->options.inner != 0 ? NULL : c->options.rules;
+}
+
+static void want_packets(struct runs *rs)
+{
+	prefilters_begin(rs->options.prefilters);
+	for (unsigned int i = 0; i < rs->active_count; i++) {
+		const struct run_work *w = rs->active[i]->work;
+
+		if (rs->active[i]->state > RUN_LIVE || w->leaving)
+			continue;
+		for (unsigned int k = 0; k < w->port_count; k++) {
+			prefilters_want(rs->options.prefilters, w->ports[k], rules_of(w->choice));
+			if (w->next != NULL)
+				prefilters_want(
+					rs->options.prefilters, w->ports[k], rules_of(w->next));
+		}
+	}
+}
+
 int runs_publish(struct runs *rs, struct errbuf *err)
 {
 	struct rx_rule *rules = NULL;
@@ -95,7 +118,11 @@ int runs_publish(struct runs *rs, struct errbuf *err)
 			rules[count++].end_ns = run->end_ns;
 		}
 	}
+	want_packets(rs);
+	prefilters_widen(rs->options.prefilters);
 	r = rx_plan_publish(rules, count, err);
+	if (r == 0)
+		prefilters_narrow(rs->options.prefilters);
 	free(rules);
 	return r;
 }

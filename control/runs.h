@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "choices.h"
+#include "prefilters.h"
 #include "settings.h"
 #include "wirespool/capture.h"
 #include "wirespool/errbuf.h"
@@ -67,8 +68,9 @@ struct runs_options {
 	unsigned int port_count;
 	struct writer *const *writers; /* at least one */
 	unsigned int writer_count;
-	struct choices *choices; /* likewise */
-	unsigned int ended_kept; /* RUNS_ENDED_KEPT; 0: all */
+	struct choices *choices;       /* likewise */
+	struct prefilters *prefilters; /* likewise */
+	unsigned int ended_kept;       /* RUNS_ENDED_KEPT; 0: all */
 };
 
 int runs_new(const struct runs_options *options, struct runs **ret_runs, struct errbuf *err);

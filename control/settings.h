@@ -24,6 +24,13 @@
 
 enum { SETTINGS_NAME_MAX = 32, SETTINGS_LIST_MAX = 64 };
 
+/* What becomes of packets that no recording's rules keep, where a port's device can tell. */
+enum prefilter_mode {
+	PREFILTER_OFF,       /* they come, too, and are filtered here */
+	PREFILTER_STACK,     /* they are left to the machine's own stack */
+	PREFILTER_DROP_RULES /* the same, but those of a drop rule are dropped */
+};
+
 enum when { WHEN_TRIGGER, WHEN_ALWAYS, WHEN_WINDOWS };
 
 struct rules;
@@ -36,6 +43,7 @@ struct port_settings {
 	uint32_t descriptors;
 	uint32_t frame_bytes;
 	bool promiscuous;
+	enum prefilter_mode prefilter;
 	int line;
 };
 

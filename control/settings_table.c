@@ -13,6 +13,7 @@
 #define DAY (86400 * NS_PER_SEC)
 
 static const char *const LOG_LEVELS[] = {"error", "warn", "info", "debug", NULL};
+static const char *const PREFILTERS[] = {"off", "stack", "drop", NULL};
 static const char *const WHENS[] = {"trigger", "always", "windows", NULL};
 static const char *const VLANS[] = {"any", "strict", NULL};
 static const char *const FRAGMENTS[] = {"keep", "follow", "literal", NULL};
@@ -21,6 +22,9 @@ static const char *const TUNNELS[] = {"ipip", "gre", "vxlan", "geneve", "gtp-u",
 
 /* The choices are stored as these enums, in this order. */
 _Static_assert(LOG_ERROR == 0 && LOG_WARN == 1 && LOG_INFO == 2 && LOG_DEBUG == 3, "LOG_LEVELS");
+_Static_assert(PREFILTER_OFF == 0 && PREFILTER_STACK == 1 && PREFILTER_DROP_RULES == 2 &&
+		       sizeof(enum prefilter_mode) == sizeof(int),
+	"PREFILTERS");
 _Static_assert(WHEN_TRIGGER == 0 && WHEN_ALWAYS == 1 && WHEN_WINDOWS == 2, "WHENS");
 _Static_assert(FILTER_VLAN_ANY == 0 && FILTER_VLAN_STRICT == 1, "VLANS");
 _Static_assert(
@@ -107,6 +111,13 @@ const struct setting SETTINGS[] = {
 		.help = "The longest frame to receive, its checksum included."},
 	{"ports[].promiscuous", SETTING_BOOL, .preset = "true", IN_PORT(promiscuous),
 		.rule = "true or false", .help = "Receive what is addressed to others, too."},
+	{"ports[].prefilter", SETTING_CHOICE, .preset = "stack", .choices = PREFILTERS,
+		IN_PORT(prefilter), .rule = "\"off\", \"stack\" or \"drop\"",
+		.help = "Of an af_xdp: device, where packets go that the rules of no live "
+			"recording "
+			"keep: to the recorder, which filters them; to the machine's own network "
+			"stack, as if nobody recorded; or there too, but for those of a drop rule, "
+			"which are dropped in the kernel, for everyone."},
 
 	{"recordings", SETTING_GROUPS, .reload = true, .max = SETTINGS_LIST_MAX, IN(recordings),
 		.count_offset = offsetof(struct settings, recording_count),

@@ -114,7 +114,8 @@ void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore 
 
 /*
  * Lets rules (wirespool/rules.h) decide which packets of an AF_XDP port the recorder gets, before they
- * cost it anything: those of a keep or cut rule. Those of a drop rule are dropped, in the kernel. What no
+ * cost it anything: those of a keep or cut rule. Those of a drop rule are dropped, in the kernel, those of
+ * RULE_PASS are not taken. What no
  * rule names, or is not IP, stays with the kernel's stack, as if nobody recorded: unlike in a recording's
  * rules that is the end of the list. Ports of a later fragment are not known: it is kept if a rule could
  * keep it. NULL: all packets are redirected, as at the start.

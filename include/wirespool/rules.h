@@ -39,7 +39,12 @@ enum {
 	PROTOCOL_ANY = -1,
 };
 
-enum rule_action { RULE_DROP, RULE_KEEP, RULE_CUT };
+enum rule_action {
+	RULE_DROP,
+	RULE_KEEP,
+	RULE_CUT,
+	RULE_PASS, /* of a port's prefilter, never read from text: not taken, nor dropped */
+};
 
 struct rule_net {
 	uint8_t version; /* 4 or 6; 0: any */

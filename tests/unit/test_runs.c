@@ -261,6 +261,30 @@ void filter_tables_count(const struct filter_tables *t, struct filter_counts *re
 	*ret = (struct filter_counts){.beyond_pkts = t->queues};
 }
 
+/* Prefilters have a test of their own. */
+
+void prefilters_begin(struct prefilters *ps)
+{
+	(void)ps;
+}
+
+void prefilters_want(struct prefilters *ps, const struct port *p, const struct rules *rules)
+{
+	(void)ps;
+	(void)p;
+	(void)rules;
+}
+
+void prefilters_widen(struct prefilters *ps)
+{
+	(void)ps;
+}
+
+void prefilters_narrow(struct prefilters *ps)
+{
+	(void)ps;
+}
+
 int run_redescribe(
 	struct run *r, const struct run_options *options, uint64_t from_ns, struct errbuf *err)
 {

@@ -1,0 +1,204 @@
+/* What devices may leave out, by what live runs want; with doubles for capture. */
+/* rooms: control filter common dpdk PkgConfig::libpcap */
+#include "control/prefilters.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+struct port {
+	const char *name;
+	bool has_prefilter;
+};
+
+static struct errbuf err;
+static struct port ports[2];
+static struct port *const port_list[] = {&ports[0], &ports[1]};
+static struct prefilters *ps;
+static char history[4096]; /* what the first port was told, in order */
+static int fail_set;
+
+static void tell(const char *text)
+{
+	size_t used = strlen(history);
+
+	(void)snprintf(history + used, sizeof(history) - used, "%s", text);
+}
+
+int port_set_prefilter(struct port *p, const struct rules *rules, struct errbuf *ret)
+{
+	static const char actions[] = {
+		[RULE_DROP] = 'd', [RULE_KEEP] = 'k', [RULE_CUT] = 'c', [RULE_PASS] = 'p'};
+	char text[16];
+
+	ck_assert_ptr_eq(p, &ports[0]);
+	if (rules != NULL && fail_set != 0)
+		return fail_with(ret, fail_set, "%s: too many rules", rules->name);
+	tell(rules == NULL ? "all" : "[");
+	for (unsigned int i = 0; rules != NULL && i < rules->count; i++) {
+		(void)snprintf(text, sizeof(text), "%c%u", actions[rules->list[i].action],
+			rules->list[i].dst.ports.first);
+		tell(text);
+	}
+	tell(rules == NULL ? " " : "] ");
+	return 0;
+}
+
+int port_get_prefilter(struct port *p, struct port_prefilter *ret)
+{
+	*ret = (struct port_prefilter){.rule_count = 0};
+	return p->has_prefilter ? 0 : -ENOTSUP;
+}
+
+static struct rules *rules_of(const char *text)
+{
+	struct rules *rules;
+
+	ck_assert_msg(rules_parse_text(text, strlen(text), "x", &rules, &err) == 0, "%s", err.text);
+	return rules;
+}
+
+#define WEB  "keep tcp any any any 443\n"
+#define SSH  "drop tcp any any any 22\n"
+#define DNS  "cut=headers udp any any any 53\n"
+#define REST "drop any any any any any\n"
+
+/* What the device is told when the live runs want these, each NULL-ended; "" for who wants all. */
+static const char *told(const char *const wants[])
+{
+	struct rules *rules[4] = {NULL};
+	unsigned int count = 0;
+
+	history[0] = '\0';
+	prefilters_begin(ps);
+	for (; wants[count] != NULL; count++) {
+		if (wants[count][0] != '\0')
+			rules[count] = rules_of(wants[count]);
+		prefilters_want(ps, &ports[0], rules[count]);
+		prefilters_want(ps, &ports[1], rules[count]);
+	}
+	prefilters_widen(ps);
+	tell("| ");
+	prefilters_narrow(ps);
+	while (count-- > 0)
+		rules_free(rules[count]);
+	return history;
+}
+
+#define TOLD(...) told((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+static void open_with(enum prefilter_mode mode)
+{
+	const enum prefilter_mode modes[] = {mode, PREFILTER_STACK};
+
+	fail_set = 0;
+	ports[0] = (struct port){.name = "left", .has_prefilter = true};
+	ports[1] = (struct port){.name = "right"};
+	prefilters_free(ps);
+	ck_assert_int_eq(prefilters_new(port_list, modes, 2, &ps, &err), 0);
+}
+
+static void set_up(void)
+{
+	ps = NULL;
+	open_with(PREFILTER_STACK);
+}
+
+static void tear_down(void)
+{
+	prefilters_free(ps);
+}
+
+START_TEST(without_a_live_run_nothing_need_come)
+{
+	ck_assert_str_eq(TOLD(), "| [] ");
+	ck_assert_str_eq(TOLD(), "| ");
+	ck_assert_uint_eq(prefilters_rules(ps, &ports[0])->count, 0);
+	ck_assert_ptr_null(prefilters_rules(ps, &ports[1]));
+}
+END_TEST
+
+START_TEST(runs_of_the_same_rules_agree)
+{
+	ck_assert_str_eq(TOLD(WEB SSH DNS REST, WEB SSH DNS REST), "| [k443p22c53] ");
+	ck_assert_str_eq(TOLD(WEB SSH DNS REST), "| ");
+	ck_assert_str_eq(prefilters_rules(ps, &ports[0])->list[1].text, "drop tcp any any any 22");
+	open_with(PREFILTER_DROP_RULES);
+	ck_assert_str_eq(TOLD(WEB SSH DNS REST), "| [k443d22c53] ");
+}
+END_TEST
+
+START_TEST(who_wants_all_gets_all_before_the_plan)
+{
+	(void)TOLD(WEB SSH);
+	ck_assert_str_eq(TOLD(WEB SSH, ""), "all | ");
+	ck_assert_ptr_null(prefilters_rules(ps, &ports[0]));
+	ck_assert_str_eq(TOLD(WEB SSH), "| [k443p22] ");
+}
+END_TEST
+
+START_TEST(different_rules_let_come_what_any_of_them_keeps)
+{
+	(void)TOLD(WEB SSH);
+	ck_assert_str_eq(TOLD(WEB SSH, DNS REST), "[k443c53k443] | [k443c53] ");
+	ck_assert_str_eq(TOLD(DNS), "[c53k443c53] | [c53] ");
+}
+END_TEST
+
+START_TEST(no_packet_that_was_wanted_before_is_left_out_before_the_plan)
+{
+	(void)TOLD(WEB SSH);
+	ck_assert_str_eq(TOLD(DNS), "[c53k443] | [c53] ");
+	ck_assert_str_eq(TOLD(), "| [] ");
+}
+END_TEST
+
+START_TEST(what_a_device_refuses_lets_all_come)
+{
+	(void)TOLD(WEB);
+	fail_set = -E2BIG;
+	ck_assert_str_eq(TOLD(DNS), "all | ");
+	ck_assert_ptr_null(prefilters_rules(ps, &ports[0]));
+	fail_set = 0;
+	ck_assert_str_eq(TOLD(DNS), "| [c53] ");
+}
+END_TEST
+
+START_TEST(a_port_that_is_off_or_cannot_is_left_alone)
+{
+	open_with(PREFILTER_OFF);
+	ck_assert_str_eq(TOLD(WEB), "| ");
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("prefilters");
+	TCase *c = tcase_create("prefilters");
+
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, without_a_live_run_nothing_need_come);
+	tcase_add_test(c, runs_of_the_same_rules_agree);
+	tcase_add_test(c, who_wants_all_gets_all_before_the_plan);
+	tcase_add_test(c, different_rules_let_come_what_any_of_them_keeps);
+	tcase_add_test(c, no_packet_that_was_wanted_before_is_left_out_before_the_plan);
+	tcase_add_test(c, what_a_device_refuses_lets_all_come);
+	tcase_add_test(c, a_port_that_is_off_or_cannot_is_left_alone);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_set_fork_status(runner, CK_NOFORK);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
