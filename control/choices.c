@@ -15,6 +15,7 @@ struct wish {
 	struct wish *next;
 	struct recording_settings settings; /* wanted last */
 	struct choice *choice;              /* NULL: none was ever made */
+	struct choice *before;              /* that one; NULL: none */
 	unsigned int made;                  /* generations so far */
 	struct errbuf error;                /* "" when the last one could be made */
 	struct job *job;                    /* NULL: none is under way */
@@ -160,6 +161,7 @@ static void wish_free(struct choices *cs, struct wish *w)
 {
 	leave_job(cs, w);
 	choice_release(w->choice);
+	choice_release(w->before);
 	recording_done(&w->settings);
 	free(w);
 }
@@ -189,7 +191,8 @@ bool choices_free(struct choices *cs)
 
 static void take_choice(struct wish *w, struct choice *made)
 {
-	choice_release(w->choice);
+	choice_release(w->before);
+	w->before = w->choice;
 	w->choice = made;
 	made->generation = ++w->made;
 	w->error.text[0] = '\0';
@@ -204,6 +207,14 @@ static struct wish *add_wish(struct choices *cs)
 		cs->wishes = w;
 	}
 	return w;
+}
+
+/* What is to be, as far as it could be made. */
+static const struct recording_settings *settings_now(const struct wish *w)
+{
+	if (w->job != NULL || w->choice == NULL)
+		return &w->settings;
+	return &w->choice->settings;
 }
 
 static bool same_print(const struct recording_settings *a, const struct recording_settings *b)
@@ -237,8 +248,11 @@ int choices_want(struct choices *cs, const struct recording_settings *r, int lin
 	struct recording_settings copy;
 	int e;
 
-	if (w != NULL && same_print(&w->settings, r) && w->error.text[0] == '\0')
+	if (w != NULL && same_print(settings_now(w), r) &&
+		(w->choice != NULL || w->error.text[0] == '\0')) {
+		w->error.text[0] = '\0';
 		return 0;
+	}
 	if (recording_copy(r, &copy) < 0)
 		return fail_with(err, -ENOMEM, "no memory for a filter");
 	if (w == NULL)
@@ -307,6 +321,20 @@ void choices_poll(struct choices *cs)
 	}
 }
 
+bool choices_refuse(struct choices *cs, const char *recording, unsigned int generation,
+	const struct errbuf *why)
+{
+	struct wish *w = find_wish(cs, recording);
+
+	if (w == NULL || w->before == NULL || w->choice->generation != generation)
+		return false;
+	choice_release(w->choice);
+	w->choice = w->before;
+	w->before = NULL;
+	w->error = *why;
+	return true;
+}
+
 struct choice *choices_get(struct choices *cs, const char *recording)
 {
 	const struct wish *w = find_wish(cs, recording);
@@ -322,7 +350,7 @@ bool choices_state(const struct choices *cs, const char *recording, struct choic
 		return false;
 	*ret = (struct choice_state){
 		.choice = w->choice,
-		.settings = &w->settings,
+		.settings = settings_now(w),
 		.pending = w->job != NULL,
 		.error = w->error.text[0] != '\0' ? w->error.text : NULL,
 	};

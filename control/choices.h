@@ -56,12 +56,19 @@ void choices_keep(struct choices *cs, const struct settings *s);
 /* Every 100 ms: takes what was made. */
 void choices_poll(struct choices *cs);
 
+/*
+ * The choice of that generation cannot be put to work, why says what is missing: the one before it is the newest
+ * again. False: there is none before, or another one is the newest by now.
+ */
+bool choices_refuse(struct choices *cs, const char *recording, unsigned int generation,
+	const struct errbuf *why);
+
 /* The newest choice of a recording that is ready, as a share of the caller's. NULL: there is none. */
 struct choice *choices_get(struct choices *cs, const char *recording);
 
 struct choice_state {
 	const struct choice *choice;               /* the newest; NULL: none yet */
-	const struct recording_settings *settings; /* what was wanted last, made or not */
+	const struct recording_settings *settings; /* of what is being made, else of the newest */
 	bool pending;                              /* that is being made */
 	const char *error;                         /* why it could not be made; NULL: it could */
 };

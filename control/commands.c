@@ -344,6 +344,8 @@ static json_t *cmd_set(struct daemon *d, const json_t *request)
 		return answer_failure(r, &err);
 	runs_tick(d->runs);
 	(void)choices_state(d->choices, name, &state);
+	if (state.error != NULL) /* no live run could take to it */
+		return socket_error(false, "%s; the filter before goes on", state.error);
 	ids = json_array();
 	for (unsigned int i = 0; (run = runs_active(d->runs, i)) != NULL; i++)
 		if (run->state <= RUN_LIVE && strcmp(run->recording, name) == 0)
@@ -354,8 +356,8 @@ static json_t *cmd_set(struct daemon *d, const json_t *request)
 			? report_time(state.choice->since_ns)
 			: json_null(),
 		"runs", ids, "pending",
-		state.pending || (state.choice != NULL &&
-					 runs_taking(d->runs, name, state.choice) == TAKING_COMES));
+		state.pending ||
+			(state.choice != NULL && runs_take_later(d->runs, name, state.choice)));
 }
 
 static json_t *cmd_stripes(struct daemon *d, const json_t *request)

@@ -127,31 +127,24 @@ static void follow_choice(struct runs *rs, struct recording_run *r)
 	}
 	generation = c->generation;
 	if (begin(rs, r, c, &err) == 0) {
-		w->failed = 0;
 		log_begin(r, c);
 		return;
 	}
-	if (generation != w->failed) /* it is tried again at each tick */
-		log_error("run %s: %s; the filter before goes on", r->id, err.text);
-	w->failed = generation;
+	log_error("run %s: %s; the filter before goes on", r->id, err.text);
+	(void)choices_refuse(rs->options.choices, r->recording, generation, &err);
 }
 
-enum taking runs_taking(const struct runs *rs, const char *recording, const struct choice *c)
+bool runs_take_later(const struct runs *rs, const char *recording, const struct choice *c)
 {
-	enum taking taking = TAKING_DONE;
-
 	for (unsigned int i = 0; i < rs->active_count; i++) {
 		const struct recording_run *r = rs->active[i];
 		const struct run_work *w = r->work;
 
-		if (r->state > RUN_LIVE || w->leaving || w->discarded || w->made_up ||
-			strcmp(r->recording, recording) != 0 || w->choice == c || w->next == c)
-			continue;
-		if (w->failed == c->generation)
-			return TAKING_FAILED;
-		taking = TAKING_COMES;
+		if (r->state <= RUN_LIVE && !w->leaving && !w->discarded && !w->made_up &&
+			strcmp(r->recording, recording) == 0 && w->choice != c && w->next != c)
+			return true;
 	}
-	return taking;
+	return false;
 }
 
 void runs_exchange(struct runs *rs)

@@ -403,17 +403,13 @@ static bool recording_live(const struct daemon *d, const char *name)
 static json_t *status_filter(const struct daemon *d, const char *recording)
 {
 	struct choice_state state;
-	enum taking taking = TAKING_DONE;
-	const char *error;
+	bool later = false;
 	json_t *o;
 
 	if (d->choices == NULL || !choices_state(d->choices, recording, &state))
 		return json_null();
 	if (state.choice != NULL)
-		taking = runs_taking(d->runs, recording, state.choice);
-	error = state.error;
-	if (error == NULL && taking == TAKING_FAILED)
-		error = "a live run could not take to it, the log says why";
+		later = runs_take_later(d->runs, recording, state.choice);
 	o = json_object();
 	put(o, "generation", state.choice != NULL ? state.choice->generation : 0);
 	put_text(o, "text", state.choice != NULL ? state.choice->text : "");
@@ -422,9 +418,9 @@ static json_t *status_filter(const struct daemon *d, const char *recording)
 		state.choice != NULL && state.choice->since_ns != 0
 			? report_time(state.choice->since_ns)
 			: json_null());
+	(void)json_object_set_new(o, "pending", json_boolean(state.pending || later));
 	(void)json_object_set_new(
-		o, "pending", json_boolean(state.pending || taking == TAKING_COMES));
-	(void)json_object_set_new(o, "error", error != NULL ? json_string(error) : json_null());
+		o, "error", state.error != NULL ? json_string(state.error) : json_null());
 	return o;
 }
 

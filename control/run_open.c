@@ -340,6 +340,21 @@ static int take_choice(const struct runs *rs, const struct recording_settings *r
 		err, -EBUSY, "the rules of recording '%s' are still being built", recording->name);
 }
 
+/* Of a choice whose tables are not to be had, the one before it is taken. */
+static int take_tables(const struct runs *rs, const struct recording_settings *recording,
+	struct run_work *w, struct errbuf *err)
+{
+	int e = tables_new(w, w->choice, &w->tables, err);
+
+	if (e == 0 || w->made_up ||
+		!choices_refuse(rs->options.choices, recording->name, w->choice->generation, err))
+		return e;
+	log_error("recording '%s': %s; the filter before goes on", recording->name, err->text);
+	choice_release(w->choice);
+	w->choice = choices_get(rs->options.choices, recording->name);
+	return tables_new(w, w->choice, &w->tables, err);
+}
+
 /* All that a run needs, up to its writers. On failure work_free() undoes it. */
 static int equip(struct runs *rs, const struct recording_settings *recording,
 	struct recording_run *r, const struct run_span *span, struct errbuf *err)
@@ -354,7 +369,7 @@ static int equip(struct runs *rs, const struct recording_settings *recording,
 	if (e == 0)
 		e = take_choice(rs, recording, span->made_up, &infos[0], w, err);
 	if (e == 0)
-		e = tables_new(w, w->choice, &w->tables, err);
+		e = take_tables(rs, recording, w, err);
 	if (e == 0)
 		r->engine = filter_engine(w->choice->filter);
 	if (e == 0)

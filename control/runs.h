@@ -101,9 +101,8 @@ int runs_trigger(struct runs *rs, const struct recording_settings *recording, ui
 /* The open port of that name; NULL: there is none. */
 struct port *runs_find_port(const struct runs *rs, const char *name, struct port_info *ret_info);
 
-/* Whether all live runs of a recording have taken to c, or will at a time that is known. */
-enum taking { TAKING_DONE, TAKING_COMES, TAKING_FAILED };
-enum taking runs_taking(const struct runs *rs, const char *recording, const struct choice *c);
+/* Is there a live run of a recording that will take to c at a time that is not known yet? */
+bool runs_take_later(const struct runs *rs, const char *recording, const struct choice *c);
 
 /* Every 100 ms: opens windows, moves runs on. */
 void runs_tick(struct runs *rs);

@@ -26,8 +26,6 @@ struct run_work {
 	struct filter_tables **tables; /* the choice's, one per port */
 	struct choice *next;           /* from switch_ns on; NULL: none is to come */
 	struct filter_tables **next_tables;
-	unsigned int
-		failed; /* generation that could not be taken when it was tried last; 0: none */
 	uint64_t switch_ns;
 	char *fingerprint;            /* of the recording that it was made of */
 	struct occurrence occurrence; /* of the window */

@@ -141,6 +141,37 @@ START_TEST(what_cannot_be_made_leaves_the_choice_before_and_says_why)
 }
 END_TEST
 
+START_TEST(what_could_not_be_made_is_not_what_the_next_change_begins_with)
+{
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert_int_eq(want("{\"filter\": \"wlan type mgt\", \"vlan\": \"strict\"}"), -EINVAL);
+	ck_assert_str_eq(state_now().settings->filter, "udp");
+	ck_assert_int_eq(state_now().settings->vlan, FILTER_VLAN_ANY);
+	/* To want what is in force is no change, and nothing is wrong any more. */
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert_ptr_null(state_now().error);
+	ck_assert_uint_eq(state_now().choice->generation, 1);
+}
+END_TEST
+
+START_TEST(what_is_refused_gives_way_to_the_one_before)
+{
+	const struct errbuf why = {.text = "no memory for its tables"};
+
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert(!choices_refuse(cs, "capture", 1, &why));
+	ck_assert_int_eq(want("{\"filter\": \"tcp\"}"), 0);
+	ck_assert(!choices_refuse(cs, "capture", 1, &why));
+	ck_assert(choices_refuse(cs, "capture", 2, &why));
+	ck_assert_uint_eq(state_now().choice->generation, 1);
+	ck_assert_str_eq(state_now().settings->filter, "udp");
+	ck_assert_str_eq(state_now().error, why.text);
+	ck_assert_int_eq(want("{\"filter\": \"tcp\"}"), 0);
+	ck_assert_uint_eq(state_now().choice->generation, 3);
+	ck_assert_ptr_null(state_now().error);
+}
+END_TEST
+
 START_TEST(what_is_overtaken_never_comes_into_force)
 {
 	const struct timespec some_ms = {.tv_nsec = 20000000};
@@ -178,6 +209,8 @@ static Suite *suite(void)
 	tcase_add_test(c, the_same_again_is_no_new_generation);
 	tcase_add_test(c, rules_are_built_aside_while_the_choice_before_stays);
 	tcase_add_test(c, what_cannot_be_made_leaves_the_choice_before_and_says_why);
+	tcase_add_test(c, what_could_not_be_made_is_not_what_the_next_change_begins_with);
+	tcase_add_test(c, what_is_refused_gives_way_to_the_one_before);
 	tcase_add_test(c, what_is_overtaken_never_comes_into_force);
 	tcase_add_test(c, recordings_that_are_gone_are_forgotten);
 	suite_add_tcase(s, c);

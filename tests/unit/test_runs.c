@@ -53,8 +53,10 @@ struct window {
 static struct {
 	uint64_t now_ns;
 	int filters, tables, stripes, rings, runs; /* handed out and not given back */
-	struct choice *ready; /* of all recordings; NULL: a new one for each that asks */
-	int fail_filter, fail_stripe, fail_ring_at, fail_run, fail_publish;
+	struct choice *ready;  /* of all recordings; NULL: a new one for each that asks */
+	struct choice *before; /* what is ready when that is refused */
+	unsigned int refused;
+	int fail_tables, fail_filter, fail_stripe, fail_ring_at, fail_run, fail_publish;
 	unsigned int rings_made, runs_made, publishes;
 	struct rx_rule plan[64];
 	unsigned int plan_count;
@@ -217,6 +219,20 @@ bool choices_state(const struct choices *cs, const char *recording_name, struct 
 	return true;
 }
 
+bool choices_refuse(struct choices *cs, const char *recording_name, unsigned int generation,
+	const struct errbuf *why)
+{
+	(void)cs;
+	(void)recording_name;
+	(void)why;
+	ck_assert_uint_eq(world.ready->generation, generation);
+	world.refused++;
+	choice_release(world.ready);
+	world.ready = world.before;
+	world.before = NULL;
+	return world.ready != NULL;
+}
+
 const char *filter_engine(const struct filter *f)
 {
 	(void)f;
@@ -232,10 +248,13 @@ int filter_tables_new(const struct filter_options *options, unsigned int queues,
 	const struct filter_tables *before, struct filter_tables **ret_tables, struct errbuf *err)
 {
 	(void)socket_id;
-	(void)err;
 	*ret_tables = NULL;
 	if (options->cutoff_bytes == 0)
 		return 0;
+	if (world.fail_tables > 0) {
+		world.fail_tables--;
+		return fail_with(err, -ENOMEM, "no memory for a cutoff");
+	}
 	*ret_tables = calloc(1, sizeof(struct filter_tables));
 	(*ret_tables)->queues = queues;
 	(*ret_tables)->before = before;
@@ -1105,29 +1124,54 @@ START_TEST(a_new_choice_goes_on_from_what_the_one_before_remembers)
 }
 END_TEST
 
-START_TEST(a_choice_that_finds_no_plan_is_tried_again_and_the_one_before_goes_on)
+START_TEST(a_choice_that_finds_no_plan_is_refused_and_the_one_before_goes_on)
 {
 	const struct filter *before;
-	struct choice *c;
 
+	world.before = choice_new(1);
+	world.ready = choice_share(world.before);
 	(void)trigger(0);
 	before = world.plan[0].now.filter;
-	c = make_ready(2, 500);
+	release_ready();
+	(void)make_ready(2, 500);
 	world.fail_publish = 1;
 	tick_at(NOON + SECOND);
+	ck_assert_uint_eq(world.refused, 1);
 	ck_assert_ptr_eq(world.plan[0].now.filter, before);
 	ck_assert_uint_eq(world.plan[0].switch_ns, UINT64_MAX);
 	ck_assert_uint_eq(world.all[0]->described_ns, 0);
 	ck_assert_int_eq(world.tables, 0);
 	tick_at(NOON + 2 * SECOND);
-	ck_assert_ptr_eq(world.plan[0].next.filter, c->filter);
-	/* And once more, when the one before could go. */
+	ck_assert_uint_eq(world.plan[0].switch_ns, UINT64_MAX);
+	ck_assert_uint_eq(world.refused, 1);
+}
+END_TEST
+
+START_TEST(a_plan_that_cannot_be_cleared_up_goes_on_and_means_the_same)
+{
+	struct choice *c;
+
+	(void)trigger(0);
+	c = make_ready(2, 500);
+	tick_at(NOON + 2 * SECOND);
 	world.fail_publish = 1;
 	tick_at(NOON + 4 * SECOND);
 	ck_assert_int_eq(world.filters, 2);
 	tick_at(NOON + 5 * SECOND);
 	ck_assert_int_eq(world.filters, 1);
 	ck_assert_ptr_eq(world.plan[0].now.filter, c->filter);
+}
+END_TEST
+
+START_TEST(a_choice_without_tables_is_refused_when_a_run_begins)
+{
+	world.before = choice_new(1);
+	(void)make_ready(2, 500);
+	world.fail_tables = 1;
+	(void)trigger(0);
+	ck_assert_uint_eq(world.refused, 1);
+	ck_assert_ptr_eq(world.plan[0].now.filter, world.ready->filter);
+	ck_assert_uint_eq(world.ready->generation, 1);
 }
 END_TEST
 
@@ -1282,7 +1326,9 @@ int main(void)
 	tcase_add_test(c, recording_of_always_is_one_run);
 	tcase_add_test(c, a_new_choice_takes_over_at_an_instant_to_come);
 	tcase_add_test(c, a_new_choice_goes_on_from_what_the_one_before_remembers);
-	tcase_add_test(c, a_choice_that_finds_no_plan_is_tried_again_and_the_one_before_goes_on);
+	tcase_add_test(c, a_choice_that_finds_no_plan_is_refused_and_the_one_before_goes_on);
+	tcase_add_test(c, a_plan_that_cannot_be_cleared_up_goes_on_and_means_the_same);
+	tcase_add_test(c, a_choice_without_tables_is_refused_when_a_run_begins);
 	tcase_add_test(c, a_run_that_ends_amid_an_exchange_holds_nothing);
 	tcase_add_test(c, a_made_up_recording_keeps_its_own_choice);
 	tcase_add_test(c, reload_leaves_an_unchanged_recording_alone);
