@@ -139,14 +139,15 @@ static void speak_tcp(void)
 	ck_assert_int_eq(recv(far_tcp, &c, 1, 0), 1);
 }
 
-/* Waits until the program has judged so many by its rules, whatever it found. */
-static struct port_prefilter await_judged(unsigned int port, uint64_t pkts)
+/* Waits until rules have decided of so many. TCP may have something to say at any time: it passes. */
+static struct port_prefilter await_decided(unsigned int port, uint64_t pkts)
 {
-	struct port_prefilter c;
+	struct port_prefilter c = counts_of(port);
 
-	do {
+	while (c.redirected_pkts + c.dropped_pkts < pkts) {
+		(void)sched_yield();
 		c = counts_of(port);
-	} while (c.redirected_pkts + c.passed_pkts + c.dropped_pkts < pkts);
+	}
 	return c;
 }
 
@@ -205,7 +206,7 @@ START_TEST(a_flood_is_dropped_in_the_kernel_while_a_tcp_session_lives_on)
 	ck_assert_uint_eq(c.rule_count, 3);
 	ck_assert_uint_eq(c.redirected_pkts, 5);
 	ck_assert_uint_eq(c.dropped_pkts, BATCHES * BATCH);
-	ck_assert_uint_ge(c.passed_pkts, BATCHES); /* of TCP, and ARP */
+	ck_assert_uint_ge(c.passed_pkts, BATCHES); /* of TCP */
 	ck_assert_uint_eq(c.rule_pkts[0], 5);
 	ck_assert_uint_eq(c.rule_pkts[1], BATCHES * BATCH);
 	ck_assert_uint_eq(c.rule_pkts[2], 0);
@@ -224,8 +225,8 @@ START_TEST(each_port_has_rules_of_its_own)
 	set_rules(1, drop, 1);
 	for (unsigned int port = 0; port < PORTS; port++)
 		ck_assert_int_eq(send(far_fds[port], frame, sizeof(frame), 0), sizeof(frame));
-	(void)await_judged(0, 1);
-	(void)await_judged(1, 1);
+	(void)await_decided(0, 1);
+	(void)await_decided(1, 1);
 	ck_assert_uint_eq(counts_of(0).redirected_pkts, 1);
 	ck_assert_uint_eq(counts_of(0).dropped_pkts, 0);
 	ck_assert_uint_eq(counts_of(1).redirected_pkts, 0);
@@ -245,7 +246,7 @@ START_TEST(rules_that_are_refused_leave_those_before)
 
 	set_rules(0, keep, 1);
 	send_udp(DISCARD_PORT, 1);
-	(void)await_judged(0, 1);
+	(void)await_decided(0, 1);
 	ck_assert_int_eq(rules_parse_lines(all, 1, "test", &rules, &err), 0);
 	ck_assert_int_eq(xdp_class.set_prefilter(&src[0], rules, &err), -EINVAL);
 	rules_free(rules);
@@ -332,7 +333,7 @@ START_TEST(while_rules_change_each_packet_is_judged_by_one_list)
 	static const char *const last[] = {"drop udp 10.8.0.2 8 10.8.0.1 9",
 		"drop udp 10.8.0.3 7 10.8.0.1 9", "drop tcp 10.8.0.2 7 10.8.0.1 9",
 		"drop udp 10.8.0.2 7 10.8.0.4 9", "keep udp 10.8.0.0/16 any 10.8.0.1 any"};
-	enum { CHANGES = 300 };
+	enum { CHANGES = 100 };
 	pthread_t sender;
 
 	set_rules(1, first, 1);
@@ -346,7 +347,7 @@ START_TEST(while_rules_change_each_packet_is_judged_by_one_list)
 			set_rules(1, last, 5);
 		else
 			set_rules(1, first, 1);
-		before = await_judged(1, 20);
+		before = await_decided(1, 20);
 		(void)receive_rest(1);
 		c = counts_of(1);
 		ck_assert_uint_eq(c.dropped_pkts, 0);
@@ -373,20 +374,19 @@ START_TEST(counts_of_all_lists_add_up)
 	set_rules(0, lines, 2);
 	send_udp(DISCARD_PORT, 2);
 	send_udp(1000, 3);
-	(void)await_judged(0, 5);
+	(void)await_decided(0, 5);
 	set_rules(0, lines + 1, 1);
 	send_udp(1000, 4);
-	(void)await_judged(0, 4);
+	(void)await_decided(0, 4);
 	/* Counts begin anew with each list, though the third is where the first was. */
 	set_rules(0, lines, 2);
-	ck_assert_uint_eq(await_judged(0, 0).redirected_pkts, 0);
+	ck_assert_uint_eq(await_decided(0, 0).redirected_pkts, 0);
 	ck_assert_uint_eq(counts_of(0).rule_pkts[1], 0);
 	redirect_all(0);
 	(void)receive_rest(0);
 	xdp_class.counts(&src[0], &after);
-	ck_assert_uint_eq(after.redirected_pkts - before.redirected_pkts, 2);
+	ck_assert_uint_ge(after.redirected_pkts - before.redirected_pkts, 2);
 	ck_assert_uint_eq(after.dropped_pkts - before.dropped_pkts, 7);
-	ck_assert_uint_eq(after.passed_pkts - before.passed_pkts, 0);
 }
 END_TEST
 
@@ -395,36 +395,54 @@ START_TEST(what_is_redirected_is_received_or_missed)
 	static const uint8_t frame[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5};
 	enum { PKTS = 600 };
 	struct source_counts before = {0}, after = {0};
-	unsigned int got;
+	unsigned int got = 0;
 
 	(void)receive_rest(1);
 	xdp_class.counts(&src[1], &before);
 	for (unsigned int i = 0; i < PKTS; i++)
 		ck_assert_int_eq(send(far_fds[1], frame, sizeof(frame), 0), sizeof(frame));
-	do {
+	do { /* some are between the program and the ring */
+		got += receive_rest(1);
 		xdp_class.counts(&src[1], &after);
-	} while (after.redirected_pkts - before.redirected_pkts < PKTS);
-	got = receive_rest(1);
-	xdp_class.counts(&src[1], &after);
+	} while (got + after.missed_pkts - before.missed_pkts < PKTS);
 	ck_assert_uint_ge(got, 256);
 	ck_assert_uint_eq(got + after.missed_pkts - before.missed_pkts, PKTS);
+	ck_assert_uint_eq(after.redirected_pkts - before.redirected_pkts, PKTS);
 }
 END_TEST
 
-/* The first that the pool gives lie in front. With those away the others must do, for longer than any last. */
+/*
+ * Only those of the last quarter of the pool's memory are left, and what comes is kept: behind the 2048 that the
+ * kernel has already, it is they that are received into.
+ */
 START_TEST(all_mbufs_of_the_pool_can_be_received_into)
 {
-	enum { LEFT = 1024, PKTS = 10000 };
-	static struct rte_mbuf *front[MBUFS];
-	unsigned int taken = 0, got = 0;
+	enum { PKTS = 3000 };
+	static struct rte_mbuf *taken[MBUFS];
+	unsigned int count = 0, kept = 0, got = 0;
+	uintptr_t first = UINTPTR_MAX, last = 0;
+	struct burst b = {0};
 
-	while (rte_mempool_avail_count(pools[0]) > LEFT)
-		front[taken++] = rte_pktmbuf_alloc(pools[0]);
-	while (got < PKTS) {
-		send_udp(DISCARD_PORT, 1);
-		got += receive(0);
+	while ((taken[count] = rte_pktmbuf_alloc(pools[0])) != NULL) {
+		first = RTE_MIN(first, (uintptr_t)taken[count]);
+		last = RTE_MAX(last, (uintptr_t)taken[count]);
+		count++;
 	}
-	rte_pktmbuf_free_bulk(front, taken);
+	for (unsigned int i = 0; i < count; i++)
+		if ((uintptr_t)taken[i] < last - (last - first) / 4)
+			taken[kept++] = taken[i];
+		else
+			rte_pktmbuf_free(taken[i]);
+	while (got < PKTS) {
+		uint16_t n;
+
+		send_udp(DISCARD_PORT, 1);
+		n = xdp_class.receive(&src[0].queues[0], &b);
+		for (unsigned int i = 0; i < n; i++)
+			taken[kept++] = b.pkts[i];
+		got += n;
+	}
+	rte_pktmbuf_free_bulk(taken, kept);
 	(void)receive_rest(0);
 }
 END_TEST
@@ -524,19 +542,21 @@ START_TEST(the_ledger_counts_while_a_run_is_live)
 	ck_assert_int_eq(port_set_prefilter(&port, rules, &err), 0);
 	rules_free(rules);
 	send_udp(1000, 1);
-	(void)await_judged(0, 1);
+	(void)await_decided(0, 1);
 	port_set_live(&port, true);
 	send_udp(DISCARD_PORT, 2);
 	send_udp(1000, 3);
 	send_udp(1001, 4);
-	(void)await_judged(0, 10);
+	(void)await_decided(0, 6);
+	while (counts_of(0).passed_pkts < 4)
+		(void)sched_yield();
 	port_set_live(&port, false);
 	send_udp(1000, 5);
-	(void)await_judged(0, 15);
+	(void)await_decided(0, 11);
 	port_get_ledger(&port, &ledger);
 	ck_assert_uint_eq(ledger.prefilter_redirected_pkts, 2);
 	ck_assert_uint_eq(ledger.prefilter_dropped_pkts, 3);
-	ck_assert_uint_ge(ledger.prefilter_passed_pkts, 4); /* and ARP */
+	ck_assert_uint_ge(ledger.prefilter_passed_pkts, 4);
 	ck_assert_uint_eq(ledger.offered_pkts, 0);
 	ck_assert_int_eq(port_set_prefilter(&port, NULL, &err), 0);
 	(void)receive_rest(0);
@@ -635,15 +655,21 @@ static bool new_namespace(int *ret_fd)
 	return *ret_fd >= 0;
 }
 
-/* In the far namespace: the pairs are made here, and one end of each goes to the process's other one. */
+/*
+ * In the far namespace: the pairs are made here, and one end of each goes to the process's other one. Neighbours are
+ * known for good: an ARP that the recorder took would not be answered.
+ */
 static bool make_pairs(pid_t near)
 {
-	char command[512];
+	char command[768];
 
 	(void)snprintf(command, sizeof(command),
 		"ip link add wsp1 type veth peer name wsp0 netns %d && "
 		"ip link add wsq1 type veth peer name wsq0 netns %d && "
-		"ip address add 10.9.0.2/24 dev wsp1 && ip link set wsp1 up && ip link set wsq1 up",
+		"ip link set wsp1 address 02:00:00:00:00:02 && "
+		"ip address add 10.9.0.2/24 dev wsp1 && "
+		"ip link set wsp1 up && ip link set wsq1 up && ip neighbour add 10.9.0.1 "
+		"lladdr 02:00:00:00:00:01 nud permanent dev wsp1",
 		(int)near, (int)near);
 	return system(command) == 0;
 }
@@ -700,8 +726,10 @@ static bool make_network(void)
 	}
 	good = child > 0 && setns(far, CLONE_NEWNET) == 0 && make_far_end(child) &&
 	       setns(near, CLONE_NEWNET) == 0 &&
-	       system("ip address add 10.9.0.1/24 dev wsp0 && ip link set wsp0 up && "
-		      "ip link set wsq0 up") == 0 &&
+	       system("ip link set wsp0 address 02:00:00:00:00:01 && "
+		      "ip address add 10.9.0.1/24 dev wsp0 && "
+		      "ip link set wsp0 up && ip link set wsq0 up && ip neighbour add 10.9.0.2 "
+		      "lladdr 02:00:00:00:00:02 nud permanent dev wsp0") == 0 &&
 	       make_listener() && make_session();
 	(void)kill(child, SIGKILL);
 	(void)waitpid(child, NULL, 0);
