@@ -131,7 +131,7 @@ static int job_new(const struct recording_settings *r, int linktype, int socket_
 	if (pthread_create(&j->thread, NULL, job_run, j) != 0) {
 		recording_done(&j->settings);
 		free(j);
-		return fail_with(err, -EAGAIN, "no thread to build the rules on");
+		return fail_with(err, -EAGAIN, "no thread to make a filter on");
 	}
 	*ret = j;
 	return 0;
@@ -222,20 +222,27 @@ static bool same_print(const struct recording_settings *a, const struct recordin
 	return strcmp(a->filter_print ?: "", b->filter_print ?: "") == 0;
 }
 
+/* What would hold control up is made on a thread. */
+static bool takes_long(const struct recording_settings *r)
+{
+	return r->rule_set != NULL || (r->filter != NULL && strlen(r->filter) > FILTER_LONG);
+}
+
 static int begin_making(struct wish *w, int linktype, int socket_id, struct errbuf *err)
 {
-	const struct rules *rules = w->settings.rule_set;
+	const struct recording_settings *r = &w->settings;
 	struct choice *made;
 	int e;
 
-	if (rules != NULL) {
-		e = job_new(&w->settings, linktype, socket_id, &w->job, err);
+	if (takes_long(r)) {
+		e = job_new(r, linktype, socket_id, &w->job, err);
 		if (e == 0)
-			log_info("recording '%s': building a table of %u rules", w->settings.name,
-				rules->count);
+			log_info("recording '%s': making a filter of %zu bytes and %u rules",
+				r->name, r->filter != NULL ? strlen(r->filter) : 0,
+				r->rule_set != NULL ? r->rule_set->count : 0);
 		return e;
 	}
-	e = choice_make(&w->settings, linktype, socket_id, &made, err);
+	e = choice_make(r, linktype, socket_id, &made, err);
 	if (e == 0)
 		take_choice(w, made);
 	return e;
@@ -294,7 +301,7 @@ static void take_job(struct wish *w)
 	if (j->made != NULL) {
 		take_choice(w, j->made);
 		j->made = NULL;
-		log_info("recording '%s': its rules are ready after %s", w->settings.name,
+		log_info("recording '%s': its filter is ready after %s", w->settings.name,
 			duration_format(clock_monotonic_ns() - j->begun_ns, took));
 	} else {
 		w->error = j->error;

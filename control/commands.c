@@ -106,6 +106,12 @@ static json_t *trigger_configured(struct daemon *d, const json_t *request)
 	return r < 0 ? answer_failure(r, &err) : answer_run(id);
 }
 
+static bool takes_long(const struct recording_settings *r)
+{
+	return (r->filter != NULL && strlen(r->filter) > FILTER_LONG) ||
+	       (r->rule_set != NULL && r->rule_set->count > RULES_AT_ONCE_MAX);
+}
+
 /*
  * Begins a recording that the request describes; keys of the command itself are taken out
  * before.
@@ -123,13 +129,12 @@ static int trigger_made_up(
 		r = recording_from_json(description, none, &recording, err);
 	if (r < 0)
 		return r;
-	if (recording.rule_set != NULL && recording.rule_set->count > RULES_AT_ONCE_MAX) {
-		r = fail_with(err, -EINVAL,
-			"rules: %u of them take too long to build while others record: at most %d "
-			"in a trigger, or a recording of the settings",
-			recording.rule_set->count, RULES_AT_ONCE_MAX);
+	if (takes_long(&recording)) {
 		recording_done(&recording);
-		return r;
+		return fail_with(err, -EINVAL,
+			"a filter of more than %d bytes or %d rules takes too long to make while "
+			"others record: it can be that of a recording in the settings",
+			FILTER_LONG, RULES_AT_ONCE_MAX);
 	}
 	r = runs_trigger(d->runs, &recording, for_ns, true, ret_id, err);
 	recording_done(&recording);

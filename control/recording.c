@@ -110,8 +110,15 @@ void recording_check(
 		free(r->filter);
 		r->filter = NULL;
 	}
-	if (r->filter != NULL && filter_check(r->filter, any_linktype, &err) < 0)
+	if (r->filter != NULL && strlen(r->filter) > FILTER_LONGEST) {
+		(void)fail_with(&err, 0,
+			"has %zu bytes, at most %d: give its hosts, nets and ports as rules",
+			strlen(r->filter), FILTER_LONGEST);
 		report(arg, "recordings[].filter", -1, err.text);
+	} else if (r->filter != NULL && strlen(r->filter) <= FILTER_LONG &&
+		   filter_check(r->filter, any_linktype, &err) < 0) {
+		report(arg, "recordings[].filter", -1, err.text);
+	}
 	rules_check(r, report, arg);
 	if (r->snaplen != NULL && cut_parse(r->snaplen, &r->cut, &err) < 0)
 		report(arg, "recordings[].snaplen", -1, err.text);

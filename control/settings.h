@@ -24,6 +24,12 @@
 
 enum { SETTINGS_NAME_MAX = 32, SETTINGS_LIST_MAX = 64 };
 
+/*
+ * Bytes of an expression. libpcap's compiler takes a time that grows with the square of it, at 4 KiB some
+ * 0.5 s: what is longer is not compiled on control's thread. At the most it takes minutes.
+ */
+enum { FILTER_LONG = 4096, FILTER_LONGEST = 65536 };
+
 /* What becomes of packets that no recording's rules keep, where a port's device can tell. */
 enum prefilter_mode {
 	PREFILTER_OFF,       /* they come, too, and are filtered here */

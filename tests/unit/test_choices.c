@@ -3,6 +3,7 @@
 #include "control/choices.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -172,6 +173,21 @@ START_TEST(what_is_refused_gives_way_to_the_one_before)
 }
 END_TEST
 
+START_TEST(a_long_expression_is_made_on_the_thread)
+{
+	char keys[FILTER_LONG * 2] = "{\"filter\": \"host 10.0.0.1";
+	size_t used = strlen(keys);
+
+	for (unsigned int i = 2; used < FILTER_LONG + 64; i++)
+		used += (size_t)snprintf(
+			keys + used, sizeof(keys) - used, " or host 10.0.%u.%u", i / 250, i % 250);
+	(void)snprintf(keys + used, sizeof(keys) - used, "\"}");
+	ck_assert_int_eq(want(keys), 0);
+	ck_assert(state_now().pending);
+	ck_assert_uint_eq(wait_made().choice->generation, 1);
+}
+END_TEST
+
 START_TEST(what_is_overtaken_never_comes_into_force)
 {
 	const struct timespec some_ms = {.tv_nsec = 20000000};
@@ -211,6 +227,7 @@ static Suite *suite(void)
 	tcase_add_test(c, what_cannot_be_made_leaves_the_choice_before_and_says_why);
 	tcase_add_test(c, what_could_not_be_made_is_not_what_the_next_change_begins_with);
 	tcase_add_test(c, what_is_refused_gives_way_to_the_one_before);
+	tcase_add_test(c, a_long_expression_is_made_on_the_thread);
 	tcase_add_test(c, what_is_overtaken_never_comes_into_force);
 	tcase_add_test(c, recordings_that_are_gone_are_forgotten);
 	suite_add_tcase(s, c);
