@@ -4,11 +4,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "wirespool/clock.h"
 #include "wirespool/log.h"
 #include "wirespool/rules.h"
 #include "wirespool/units.h"
+
+enum { MAKER_NICE = 19 };
 
 /* A recording, and what is known of its choices. */
 struct wish {
@@ -95,6 +98,8 @@ static void *job_run(void *arg)
 	struct job *j = arg;
 
 	(void)pthread_setname_np(pthread_self(), "filter");
+	/* Of this thread alone, as Linux has it: writers may share its CPU. */
+	(void)setpriority(PRIO_PROCESS, 0, MAKER_NICE);
 	if (choice_make(&j->settings, j->linktype, j->socket_id, &j->made, &j->error) < 0)
 		j->made = NULL;
 	/* Release pairs with the acquire in job_is_done(). */

@@ -347,13 +347,14 @@ char *recording_filter_text(const struct recording_settings *r)
 		if (setting_owner(s) != OWNER_RECORDING || !s->live)
 			continue;
 		value = setting_to_text(s, r);
-		if (value != NULL && !is_preset(s, value))
+		if (value != NULL && !is_preset(s, value)) {
 			(void)fprintf(f, "%s%s = %.400s", ftell(f) > 0 ? "; " : "", name,
 				s->type == SETTING_TEXTS ? "a list" : value);
+			if (strncmp(name, "rules", strlen("rules")) == 0 && r->rule_set != NULL)
+				(void)fprintf(f, " (%u rules)", r->rule_set->count);
+		}
 		free(value);
 	}
-	if (r->rule_set != NULL)
-		(void)fprintf(f, " (%u rules)", r->rule_set->count);
 	if (fclose(f) == 0)
 		return text;
 	free(text);

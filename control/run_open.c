@@ -230,13 +230,15 @@ struct description {
 /* from_ns: of a choice that comes while the run goes on; 0: it began with it. */
 static const char *comment_on(struct description *d, const struct choice *c, uint64_t from_ns)
 {
-	char from[UNITS_TEXT];
+	char from[UNITS_TEXT], generation[64] = "";
 
 	if (c->text[0] == '\0' && c->generation <= 1)
 		return NULL;
-	(void)snprintf(d->comment, sizeof(d->comment), "filter generation %u%s%s: %s",
-		c->generation, from_ns != 0 ? " from " : "",
-		from_ns != 0 ? utc_format(from_ns, from) : "",
+	if (c->generation > 0) /* else it is made up, and cannot change */
+		(void)snprintf(generation, sizeof(generation), " generation %u%s%s", c->generation,
+			from_ns != 0 ? " from " : "",
+			from_ns != 0 ? utc_format(from_ns, from) : "");
+	(void)snprintf(d->comment, sizeof(d->comment), "filter%s: %s", generation,
 		c->text[0] != '\0' ? c->text : "all packets");
 	return d->comment;
 }
@@ -337,7 +339,7 @@ static int take_choice(const struct runs *rs, const struct recording_settings *r
 	if (choices_state(rs->options.choices, recording->name, &state) && state.error != NULL)
 		return fail_with(err, -EINVAL, "%s", state.error);
 	return fail_with(
-		err, -EBUSY, "the rules of recording '%s' are still being built", recording->name);
+		err, -EBUSY, "the filter of recording '%s' is still being made", recording->name);
 }
 
 /* Of a choice whose tables are not to be had, the one before it is taken. */
