@@ -171,14 +171,13 @@ static void wish_free(struct choices *cs, struct wish *w)
 	free(w);
 }
 
-bool choices_free(struct choices *cs)
+void choices_free(struct choices *cs)
 {
-	bool all_done = true;
 	struct wish *w;
 	struct job *j;
 
 	if (cs == NULL)
-		return true;
+		return;
 	while ((w = cs->wishes) != NULL) {
 		cs->wishes = w->next;
 		wish_free(cs, w);
@@ -187,11 +186,19 @@ bool choices_free(struct choices *cs)
 		cs->left = j->next;
 		if (job_is_done(j))
 			job_free(j);
-		else
-			all_done = false;
 	}
 	free(cs);
-	return all_done;
+}
+
+bool choices_idle(const struct choices *cs)
+{
+	for (const struct wish *w = cs->wishes; w != NULL; w = w->next)
+		if (w->job != NULL && !job_is_done(w->job))
+			return false;
+	for (const struct job *j = cs->left; j != NULL; j = j->next)
+		if (!job_is_done(j))
+			return false;
+	return true;
 }
 
 static void take_choice(struct wish *w, struct choice *made)

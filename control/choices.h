@@ -40,8 +40,11 @@ void choice_release(struct choice *c); /* accepts NULL */
 
 int choices_new(struct choices **ret, struct errbuf *err);
 
-/* False: rules are still being built. They are left to the end of the process, and DPDK with them. */
-bool choices_free(struct choices *cs);
+/* What is still being made then is left to the end of the process, and DPDK must be with it. */
+void choices_free(struct choices *cs);
+
+/* Nothing is being made, not even what was overtaken. */
+bool choices_idle(const struct choices *cs);
 
 /*
  * From now on recording r is to keep what its settings say. What takes a moment is made now, rules later.

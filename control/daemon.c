@@ -482,7 +482,8 @@ static void done(struct daemon *d)
 
 	socket_close(d->socket);
 	runs_free(d->runs);
-	stuck |= !choices_free(d->choices);
+	stuck |= d->choices != NULL && !choices_idle(d->choices);
+	choices_free(d->choices);
 	prefilters_free(d->prefilters);
 	/* Writers that a disk does not let go of cannot be joined: they end with the process. */
 	if (!stuck)

@@ -61,7 +61,12 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	ck_assert(choices_free(cs));
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < WAIT_MS && !choices_idle(cs); i++)
+		(void)nanosleep(&ms, NULL);
+	ck_assert(choices_idle(cs));
+	choices_free(cs);
 }
 
 #define RULES(rules) "{\"rules\": [" rules "]}"
@@ -190,14 +195,14 @@ END_TEST
 
 START_TEST(what_is_overtaken_never_comes_into_force)
 {
-	const struct timespec some_ms = {.tv_nsec = 20000000};
+	const struct timespec ms = {.tv_nsec = 1000000};
 
 	ck_assert_int_eq(want(RULES(KEEP_WEB)), 0);
 	ck_assert_int_eq(want("{\"filter\": \"tcp\"}"), 0);
-	for (int i = 0; i < 20; i++) {
-		(void)nanosleep(&some_ms, NULL);
-		choices_poll(cs);
-	}
+	for (int i = 0; i < WAIT_MS && !choices_idle(cs); i++)
+		(void)nanosleep(&ms, NULL);
+	ck_assert(choices_idle(cs));
+	choices_poll(cs);
 	ck_assert_uint_eq(state_now().choice->generation, 1);
 	ck_assert_str_eq(state_now().choice->text, "filter = \"tcp\"");
 }
