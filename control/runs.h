@@ -83,7 +83,8 @@ void runs_free(struct runs *rs);
 
 /*
  * Follows the recordings of s, which must stay until the next call. A recording that is as it was
- * goes on untouched, also in a window whose run was stopped. One that changed has its runs ended
+ * goes on untouched, also in a window whose run was stopped. One that is to keep something else has
+ * that exchanged in its runs. One that changed otherwise has them ended
  * and, where they are still due, begun anew, without a gap between; one that is gone has them
  * ended. What was made up by a trigger goes on. -ENOMEM: the settings before go on being followed.
  */

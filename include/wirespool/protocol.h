@@ -12,10 +12,10 @@
  *   {"cmd":"trigger","ports":[NAME...],"stripes":[DIR...][,"name","filter","rules_file","rules":[RULE...],"vlan","inner":[TUNNEL...],"fragments",
  *         "snaplen","cutoff","after","cutoff_flows":N,"for","bytes","packets","rotate_bytes","rotate_every","rotate_on_clock"]}
  *       {"ok":true,"run":ID}      values as in wirespool.conf(5); either "rules_file", an absolute path, or "rules"
- *   {"cmd":"set","recording":NAME[,"filter","snaplen","rules_file","vlan","inner":[TUNNEL...],"fragments","cutoff","after"]}
+ *   {"cmd":"set","recording":NAME[,"filter","snaplen","rules_file","vlan","inner":[TUNNEL...],"fragments","cutoff","after","cutoff_flows":N]}
  *       {"ok":true,"recording":NAME,"generation":N,"since":TIME,"runs":[ID...],"pending":true|false}
- *         null takes a setting away. runs: those that are live; since: null when none is. pending: a table of rules is being built,
- *         and the filter before goes on; `status` tells when it is in place, or why it is not
+ *         null takes a setting away. runs: those that are live; since: null when none is. pending: the filter is being made
+ *         on a thread, and the one before goes on; `status` tells when it is in place, or why it is not
  *   {"cmd":"stop","what":RUN|RECORDING}         {"ok":true,"runs":[ID...]}      at once; `status` tells when they ended
  *   {"cmd":"schedule"[,"next":N]}               {"ok":true,"windows":[{"recording","start","end","start_local","end_local","timezone","live"}...]}
  *   {"cmd":"reload"}                            {"ok":true,"applied":[TEXT...],"needs_restart":[TEXT...]}
@@ -31,8 +31,11 @@
  * In "status":
  *   port  {"name","device","driver","clock","link_up","link_bps","queues","descriptors","patient","ended",
  *          "offered_pkts","received_pkts","nic_missed_pkts","nic_no_mbuf_pkts","nic_error_pkts","longest_gap_ns","warnings":[]}
+ *          unless all three are 0: "prefilter_redirected_pkts","prefilter_passed_pkts","prefilter_dropped_pkts";
+ *          where the device goes by rules: "prefilter_rules":[{"rule","pkts"}...]
  *   run   {"id","recording","state","start","end","received_pkts","outside_window_pkts","filtered_pkts","cutoff_pkts","written_pkts",
  *          "written_bytes","wire_bytes","lost_ring_pkts","lost_memory_pkts","lost_disk_pkts","in_ram_pkts","queued_bytes","files_count"}
+ *          unless 0: "cutoff_beyond_pkts","cutoff_table_full_pkts","fragments_first_unknown_pkts"
  *          state: "armed" "live" "finishing" "ended"; times are "2026-11-21T03:30:00.000Z", end null when open
  *   stripe {"path","queued_bytes","written_bytes","free_bytes","direct","error"}
  *   lcore {"port","queue","cpu","pkts","busy_ns"}      busy_ns: with packets; of pkts, what each cost
