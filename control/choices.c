@@ -323,13 +323,17 @@ static void take_job(struct wish *w)
 	job_free(j);
 }
 
-void choices_poll(struct choices *cs)
+bool choices_poll(struct choices *cs)
 {
 	struct job **link = &cs->left, *j;
+	bool any = false;
 
-	for (struct wish *w = cs->wishes; w != NULL; w = w->next)
-		if (w->job != NULL && job_is_done(w->job))
-			take_job(w);
+	for (struct wish *w = cs->wishes; w != NULL; w = w->next) {
+		if (w->job == NULL || !job_is_done(w->job))
+			continue;
+		take_job(w);
+		any = true;
+	}
 	while ((j = *link) != NULL) {
 		if (!job_is_done(j)) {
 			link = &j->next;
@@ -338,6 +342,7 @@ void choices_poll(struct choices *cs)
 		*link = j->next;
 		job_free(j);
 	}
+	return any;
 }
 
 bool choices_refuse(struct choices *cs, const char *recording, unsigned int generation,

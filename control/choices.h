@@ -56,8 +56,8 @@ int choices_want(struct choices *cs, const struct recording_settings *r, int lin
 /* Forgets recordings that are not in s. */
 void choices_keep(struct choices *cs, const struct settings *s);
 
-/* Every 100 ms: takes what was made. */
-void choices_poll(struct choices *cs);
+/* Every 100 ms: takes what was made. True: there was something. */
+bool choices_poll(struct choices *cs);
 
 /*
  * The choice of that generation cannot be put to work, why says what is missing: the one before it is the newest

@@ -143,6 +143,8 @@ static void put_in_force(struct use *u, struct want *w)
 	w->rules.name = NULL;
 	if (r < 0 && strcmp(err.text, u->said.text) != 0)
 		log_warn("%s: all packets come to the recorder", err.text);
+	if (r == 0)
+		u->said.text[0] = '\0';
 	if (r < 0) {
 		u->said = err;
 		want_done(w);
@@ -237,5 +239,13 @@ const struct rules *prefilters_rules(const struct prefilters *ps, const struct p
 	for (unsigned int i = 0; i < ps->count; i++)
 		if (ps->uses[i].port == p && !ps->uses[i].in_force.all)
 			return &ps->uses[i].in_force.rules;
+	return NULL;
+}
+
+const char *prefilters_warning(const struct prefilters *ps, const struct port *p)
+{
+	for (unsigned int i = 0; i < ps->count; i++)
+		if (ps->uses[i].port == p && ps->uses[i].said.text[0] != '\0')
+			return ps->uses[i].said.text;
 	return NULL;
 }

@@ -35,5 +35,8 @@ void prefilters_widen(struct prefilters *ps);
 /* After it: what they do not want comes no more. */
 void prefilters_narrow(struct prefilters *ps);
 
+/* Why all packets of a port come though its runs want less; NULL: they do not. */
+const char *prefilters_warning(const struct prefilters *ps, const struct port *p);
+
 /* What a port's device goes by now; until the next change. NULL: all packets come. */
 const struct rules *prefilters_rules(const struct prefilters *ps, const struct port *p);

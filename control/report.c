@@ -237,6 +237,13 @@ static void add_filter_warnings(json_t *texts, const struct daemon *d)
 			(void)json_array_append_new(
 				texts, json_sprintf("recording '%s': %s", name, state.error));
 	}
+	for (unsigned int i = 0; d->prefilters != NULL && i < d->machine->port_count; i++) {
+		const char *warning = prefilters_warning(d->prefilters, d->machine->ports[i]);
+
+		if (warning != NULL)
+			(void)json_array_append_new(texts,
+				json_sprintf("all packets come to the recorder: %s", warning));
+	}
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_active(d->runs, i)) != NULL; i++)
 		add_engine_warning(texts, r);
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_ended(d->runs, i)) != NULL; i++)

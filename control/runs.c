@@ -214,9 +214,10 @@ void runs_settle(struct runs *rs)
 
 void runs_tick(struct runs *rs)
 {
+	if (choices_poll(rs->options.choices))
+		watches_hurry(rs);
 	if (!rs->closing)
 		watches_look(rs);
-	choices_poll(rs->options.choices);
 	runs_exchange(rs);
 	runs_settle(rs);
 	runs_collect(rs);

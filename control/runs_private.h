@@ -120,6 +120,9 @@ void runs_abandon_one(struct runs *rs, struct recording_run *r);
 
 /* Opens what is due. */
 void watches_look(struct runs *rs);
+
+/* What could not open before may now. */
+void watches_hurry(struct runs *rs);
 void watches_free(struct watch *watches, unsigned int count);
 
 /* Makes room for one more pointer at the end of a list. -ENOMEM. */

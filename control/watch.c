@@ -74,19 +74,23 @@ static bool open_occurrence(struct runs *rs, struct watch *w, const struct occur
 	};
 	struct recording_run *r;
 	struct errbuf err;
+	int e;
 
 	if (opened_already(w, o) || o->end_ns <= w->not_before_ns)
 		return true;
 	/* Remembered first: what cannot be remembered would be opened again and again. */
 	if (remember(w, o, capture_now_ns()) < 0)
 		return false;
-	if (runs_begin(rs, w->recording, &span, &r, &err) == 0) {
+	e = runs_begin(rs, w->recording, &span, &r, &err);
+	if (e == 0) {
 		r->work->occurrence = *o;
 		w->failure[0] = '\0';
 		return true;
 	}
 	w->opened_count--;
-	if (strcmp(w->failure, err.text) != 0)
+	if (strcmp(w->failure, err.text) != 0 && e == -EBUSY)
+		log_info("recording '%s' begins when its filter is ready", w->recording->name);
+	else if (strcmp(w->failure, err.text) != 0)
 		log_error("recording '%s' does not begin: %s; trying again each second",
 			w->recording->name, err.text);
 	(void)snprintf(w->failure, sizeof(w->failure), "%s", err.text);
@@ -143,6 +147,12 @@ void watches_look(struct runs *rs)
 		if (now_ns >= w->due_ns || now_ns < w->looked_ns)
 			look_at_watch(rs, w, now_ns);
 	}
+}
+
+void watches_hurry(struct runs *rs)
+{
+	for (unsigned int i = 0; i < rs->watch_count; i++)
+		rs->watches[i].due_ns = 0;
 }
 
 static struct watch *find_watch(const struct runs *rs, const struct recording_settings *recording)

@@ -162,8 +162,10 @@ START_TEST(what_a_device_refuses_lets_all_come)
 	fail_set = -E2BIG;
 	ck_assert_str_eq(TOLD(DNS), "all | ");
 	ck_assert_ptr_null(prefilters_rules(ps, &ports[0]));
+	ck_assert_ptr_nonnull(strstr(prefilters_warning(ps, &ports[0]), "too many"));
 	fail_set = 0;
 	ck_assert_str_eq(TOLD(DNS), "| [c53] ");
+	ck_assert_ptr_null(prefilters_warning(ps, &ports[0]));
 }
 END_TEST
 

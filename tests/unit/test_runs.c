@@ -196,9 +196,10 @@ void choices_keep(struct choices *cs, const struct settings *s)
 	(void)s;
 }
 
-void choices_poll(struct choices *cs)
+bool choices_poll(struct choices *cs)
 {
 	(void)cs;
+	return false;
 }
 
 struct choice *choices_get(struct choices *cs, const char *recording_name)
