@@ -62,7 +62,7 @@ static void add_row(struct rows *rows, struct prefilter_table *t, unsigned int n
 	const struct rule *r, const struct rule_side *src, const struct rule_side *dst)
 {
 	t->rules[rows->count] = (uint16_t)number;
-	t->verdicts[rows->count] = verdict_of(r->action);
+	t->verdicts[rows->count] = (uint8_t)verdict_of(r->action);
 	rows->list[rows->count++] = (struct row){.rule = r, .sides = {src, dst}};
 }
 

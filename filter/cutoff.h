@@ -79,6 +79,21 @@ uint64_t cutoff_match(struct cutoff *c, const struct cutoff_key keys[], const ui
 uint64_t cutoff_beyond_pkts(const struct cutoff *c);
 uint64_t cutoff_full_pkts(const struct cutoff *c);
 
+/* In registers: 4 bytes that go to memory and come back as 8 are waited for. */
+static inline void cutoff_address_load(
+	uint64_t ret[2], unsigned int version, const uint8_t *address)
+{
+	uint32_t word;
+
+	if (version == 4) {
+		memcpy(&word, address, sizeof(word));
+		ret[0] = word;
+		ret[1] = 0;
+	} else {
+		memcpy(ret, address, 2 * sizeof(ret[0]));
+	}
+}
+
 /*
  * HOT PATH. source and destination are addresses as they are in the packet (4 or 16 bytes), not
  * aligned; the ports as well. Which end comes first is no branch: it is the flip of a coin, and half
@@ -88,12 +103,12 @@ static inline void cutoff_key_make(struct cutoff_key *key, unsigned int version,
 	const uint8_t *source, const uint8_t *destination, uint16_t source_port,
 	uint16_t destination_port)
 {
-	uint64_t from[2] = {0}, to[2] = {0};
+	uint64_t from[2], to[2];
 	struct flow_end *ends = key->ends;
 	unsigned int later;
 
-	memcpy(from, source, version == 4 ? 4 : 16);
-	memcpy(to, destination, version == 4 ? 4 : 16);
+	cutoff_address_load(from, version, source);
+	cutoff_address_load(to, version, destination);
 	later = (from[0] > to[0]) | ((from[0] == to[0]) & (from[1] > to[1])) |
 		((from[0] == to[0]) & (from[1] == to[1]) & (source_port > destination_port));
 	memcpy(ends[later].address, from, sizeof(from));

@@ -46,10 +46,12 @@ static inline rte_be16_t type_behind_tags(const uint8_t *p, uint32_t *ret_off)
 	rte_be16_t type = load16(p + 12);
 	uint32_t off = 14;
 
-	for (unsigned int tags = 0; tags < TAGS_MAX && unlikely(is_tag_type(type)); tags++) {
-		type = load16(p + off + 2);
-		off += TAG_BYTES;
-	}
+	/* Of most packets one question is enough. */
+	if (unlikely(type != RTE_BE16(0x0800)))
+		for (unsigned int tags = 0; tags < TAGS_MAX && is_tag_type(type); tags++) {
+			type = load16(p + off + 2);
+			off += TAG_BYTES;
+		}
 	*ret_off = off;
 	return type;
 }
@@ -168,8 +170,7 @@ static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1) {
 		unsigned int i = rte_bsf64(rest);
 
-		if (apply_rule(f, b->pkts[i], rules[n++], 0, v, i))
-			kept |= bit(i);
+		kept |= (uint64_t)apply_rule(f, b->pkts[i], rules[n++], 0, v, i) << i;
 	}
 	return kept;
 }

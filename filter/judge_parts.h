@@ -99,16 +99,14 @@ static inline void find_rules(const struct filter *f, struct filter_tables *t, u
 		rule_table_match(f->table, keys, count, ret_rules);
 }
 
-/* True when the rule keeps the packet. */
+/* True when the rule keeps the packet. To keep or to drop is no branch: nobody can predict it. */
 static inline bool apply_rule(const struct filter *f, const struct rte_mbuf *m, uint32_t rule,
 	unsigned int level, struct verdict *v, unsigned int i)
 {
 	const struct rule_deed *deed = &f->deeds[rule];
 
 	note(v, i, rule == 0 ? FILTER_BY_NO_RULE : FILTER_BY_RULE, rule, level);
-	if (deed->action == RULE_DROP)
-		return false;
 	if (deed->action == RULE_CUT)
 		cut_packet(f, m, &deed->cut, v, i);
-	return true;
+	return deed->action != RULE_DROP;
 }

@@ -145,18 +145,25 @@ static inline void filter_close(void)
 	filter = NULL;
 }
 
+static inline struct rules *rules_open(const char *text)
+{
+	struct rules *rules = NULL;
+	struct errbuf err;
+
+	if (text != NULL)
+		ck_assert_msg(rules_parse_text(text, strlen(text), "rules", &rules, &err) == 0,
+			"%s", err.text);
+	return rules;
+}
+
 static inline void filter_open_for(
 	int linktype, const struct filter_options *options, const char *rules_text)
 {
 	struct filter_options o = *options;
-	struct rules *rules = NULL;
+	struct rules *rules = rules_open(rules_text);
 	struct errbuf err;
 
 	filter_close();
-	if (rules_text != NULL)
-		ck_assert_msg(rules_parse_text(
-				      rules_text, strlen(rules_text), "rules", &rules, &err) == 0,
-			"%s", err.text);
 	o.rules = rules;
 	ck_assert_msg(filter_new(&o, linktype, SOCKET_ID_ANY, &filter, &err) == 0, "%s: %s",
 		o.expression, err.text);

@@ -152,9 +152,11 @@ START_TEST(packet_in_a_burst_is_judged_as_it_is_alone)
 	struct filter_counts counts[2];
 	struct filter_tables *other;
 	static struct drawn d;
+	struct rules *rules = rules_open(mixes[_i].rules);
 	struct errbuf err;
 
 	filter_open(&o, mixes[_i].rules);
+	o.rules = rules;
 	ck_assert_int_eq(filter_tables_new(&o, 1, SOCKET_ID_ANY, NULL, &other, &err), 0);
 	random_state = 88172645463325252;
 	for (unsigned int burst = 0; burst < 150; burst++) {
@@ -176,6 +178,7 @@ START_TEST(packet_in_a_burst_is_judged_as_it_is_alone)
 		ck_assert_mem_eq(&counts[0], &counts[1], sizeof(counts[0]));
 	}
 	filter_tables_free(other);
+	rules_free(rules);
 	filter_close();
 }
 END_TEST
