@@ -1,8 +1,5 @@
-/*
- * libFuzzer: the header walk over any bytes, as each link type that it understands.
- * clang -fsanitize=fuzzer,address,undefined -Iinclude -I. tests/fuzz/fuzz_headers.c \
- *       filter/headers.c
- */
+/* libFuzzer: the header walk over any bytes, as each link type that it understands. */
+/* rooms: filter common */
 
 #include <stdlib.h>
 #include <string.h>

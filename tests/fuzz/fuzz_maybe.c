@@ -1,11 +1,9 @@
 /*
  * libFuzzer: what could match of which not all is seen, for any program and any packet.
- * clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API
- *       -include rte_config.h $(pkg-config --cflags libdpdk) -Iinclude -I.
- *       tests/fuzz/fuzz_maybe.c filter/program_maybe.c filter/program_fragments.c -lpcap
  *
  * The bytes: how many instructions, those, where things are in the packet, the packet.
  */
+/* rooms: filter common dpdk PkgConfig::libpcap */
 
 #include <stdlib.h>
 #include <string.h>

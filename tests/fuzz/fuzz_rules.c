@@ -1,9 +1,8 @@
 /*
  * libFuzzer: rules as anybody might write them. Nothing may crash or hang; a fault is one line, and
  * what was read is read again, alike, from the text that each rule keeps.
- * clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -Iinclude tests/fuzz/fuzz_rules.c
- *       filter/rules.c filter/flow_key.c filter/cut.c filter/headers.c common/errbuf.c common/units.c
  */
+/* rooms: filter common */
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * Fuzzes what foreign hands write: the first byte says which of a settings file, a recurrence
  * rule or a request of the control socket the rest is. Nothing of it may crash, hang or leak.
  */
+/* rooms: control */
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,11 +1,8 @@
 /*
  * Fuzzes the readers of the archive with the bytes of a file: verify first, then recovery, whose result
  * must be without fault of form. Input: the file.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude \
- *             tests/fuzz/fuzz_verify.c archive/[a-z]*.c common/errbuf.c -o fuzz_verify
- *     ./fuzz_verify -max_len=65536 CORPUS
  */
+/* rooms: archive common */
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -81,9 +78,15 @@ static void adopt(uint8_t *bytes, size_t len)
 	}
 }
 
+static char folder[32];
+
+static void remove_folder(void)
+{
+	(void)rmdir(folder);
+}
+
 static void fuzz_recover(const uint8_t *bytes, size_t len)
 {
-	static char folder[32];
 	char part[128], sealed[128];
 	struct archive_segment *segments;
 	struct recover_report recovered;
@@ -94,6 +97,7 @@ static void fuzz_recover(const uint8_t *bytes, size_t len)
 	if (folder[0] == '\0') {
 		strcpy(folder, "/dev/shm/fuzz-XXXXXX");
 		must(mkdtemp(folder) != NULL, "a folder can be made");
+		must(atexit(remove_folder) == 0, "it is taken away at the end");
 	}
 	snprintf(part, sizeof(part), "%s/" FUZZ_RUN "-00001.pcapng.part", folder);
 	snprintf(sealed, sizeof(sealed), "%s/" FUZZ_RUN "-00001.pcapng", folder);
