@@ -54,7 +54,8 @@ static void forget_next(struct run_work *w)
 }
 
 /* c is the run's from here on, whatever comes of it. */
-static int begin(struct runs *rs, struct recording_run *r, struct choice *c, struct errbuf *err)
+static int begin(struct runs *rs, struct recording_run *r, struct choice *c, uint64_t switch_ns,
+	struct errbuf *err)
 {
 	struct run_work *w = r->work;
 	int e;
@@ -65,8 +66,7 @@ static int begin(struct runs *rs, struct recording_run *r, struct choice *c, str
 		forget_next(w);
 		return e;
 	}
-	/* A whole millisecond, as the note in the files has it. */
-	w->switch_ns = (capture_now_ns() + AHEAD_NS) / MS * MS;
+	w->switch_ns = switch_ns;
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].switch_ns = w->switch_ns;
 		w->rules[i].next = (struct rx_choice){
@@ -79,7 +79,9 @@ static int begin(struct runs *rs, struct recording_run *r, struct choice *c, str
 	}
 	if (c->since_ns == 0)
 		c->since_ns = w->switch_ns;
-	return run_redescribe_as(r, c, w->switch_ns, err);
+	if (run_redescribe_as(r, c, w->switch_ns, err) < 0)
+		log_error("%s: its files do not say from when on its filter is another", err->text);
+	return 0;
 }
 
 /* Its time has come, and that of packets which the kernel stamped before it. */
@@ -114,7 +116,7 @@ static void log_begin(const struct recording_run *r, const struct choice *c)
 		utc_format(r->work->switch_ns, since), c->text[0] != '\0' ? c->text : "all");
 }
 
-static void follow_choice(struct runs *rs, struct recording_run *r)
+static void follow_choice(struct runs *rs, struct recording_run *r, uint64_t switch_ns)
 {
 	struct run_work *w = r->work;
 	struct choice *c = choices_get(rs->options.choices, r->recording);
@@ -126,7 +128,7 @@ static void follow_choice(struct runs *rs, struct recording_run *r)
 		return;
 	}
 	generation = c->generation;
-	if (begin(rs, r, c, &err) == 0) {
+	if (begin(rs, r, c, switch_ns, &err) == 0) {
 		log_begin(r, c);
 		return;
 	}
@@ -150,6 +152,8 @@ bool runs_take_later(const struct runs *rs, const char *recording, const struct 
 void runs_exchange(struct runs *rs)
 {
 	uint64_t now_ns = capture_now_ns();
+	/* The same for all runs; whole milliseconds, as the note in their files has it. */
+	uint64_t switch_ns = (now_ns + AHEAD_NS) / MS * MS;
 
 	for (unsigned int i = 0; i < rs->active_count; i++) {
 		struct recording_run *r = rs->active[i];
@@ -160,6 +164,6 @@ void runs_exchange(struct runs *rs)
 		if (w->next != NULL && now_ns >= w->switch_ns + RUNS_GRACE_NS)
 			complete(rs, r);
 		if (w->next == NULL && !w->made_up)
-			follow_choice(rs, r);
+			follow_choice(rs, r, switch_ns);
 	}
 }

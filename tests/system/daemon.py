@@ -126,7 +126,7 @@ def imbalance(status):
         if p["offered_pkts"] != p["received_pkts"] + p["nic_missed_pkts"] + p["nic_no_mbuf_pkts"] + p["nic_error_pkts"]:
             wrong.append(p)
     for r in status["runs"] + status.get("ended", []):
-        parts = ("outside_window", "filtered", "written", "lost_ring", "lost_memory", "lost_disk", "in_ram")
+        parts = ("outside_window", "filtered", "cutoff", "written", "lost_ring", "lost_memory", "lost_disk", "in_ram")
         if r["received_pkts"] != sum(r.get(k + "_pkts", 0) for k in parts) or any(
             r.get(k + "_pkts", 0) < 0 or r.get(k + "_pkts", 0) > 2**62 for k in parts
         ):
@@ -1149,4 +1149,5 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
