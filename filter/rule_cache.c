@@ -29,7 +29,7 @@
 #include "wirespool/rules.h"
 
 enum {
-	LINES = 1 << 16,
+	LINES = 1 << 18,
 	WAYS = 4,
 	FAMILY_SHIFT = 8,
 	FAMILY_MASK = 3,

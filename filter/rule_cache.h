@@ -10,8 +10,8 @@
  * Foreign  which keys share a line depends on a key that nobody knows. While most packets are of
  *          flows that are not known, the table alone is asked, but for one packet in 16 or so.
  * Threads  a cache belongs to one thread; others may match with the table meanwhile.
- * Memory   rule_cache_memory_bytes() of DPDK's heap, 4 MiB: room for 262,144 flows of IPv4, or
- *          65,536 of IPv6, or some of both.
+ * Memory   rule_cache_memory_bytes() of DPDK's heap, 16 MiB: room for 1,048,576 flows of IPv4,
+ *          or 262,144 of IPv6, or some of both.
  */
 
 #include <stddef.h>
