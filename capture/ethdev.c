@@ -2,6 +2,7 @@
  * Any DPDK device: a NIC by PCI address, a kernel interface by AF_XDP, a virtual
  * device in EAL's own words.
  */
+#include "flow_rules.h"
 #include "interface.h"
 #include "prefilter.h"
 #include "source.h"
@@ -41,7 +42,8 @@ struct ethdev {
 	int ifindex; /* of AF_XDP's interface; 0: another kind */
 	int link_fd; /* to ask about it */
 	bool made_promiscuous;
-	struct prefilter *prefilter; /* of AF_XDP; NULL: DPDK's own program is there */
+	struct prefilter *prefilter;   /* of AF_XDP; NULL: DPDK's own program is there */
+	struct flow_rules *flow_rules; /* of others; NULL: the driver takes none */
 	bool warned_stamps;
 	struct ethdev_queue {
 		uint16_t port_id;
@@ -429,6 +431,7 @@ static void ethdev_close(struct source *s)
 	struct ethdev *e = s->state;
 	struct rte_eth_dev_info info;
 
+	flow_rules_free(e->flow_rules);
 	if (e->made_promiscuous)
 		(void)rte_eth_promiscuous_disable(e->port_id);
 	(void)rte_eth_dev_stop(e->port_id);
@@ -501,6 +504,29 @@ static int attach_prefilter(
 	return 0;
 }
 
+/*
+ * A driver that leaves its device to the kernel as well (mlx5, mlx4, tap) names the kernel's interface; net_failsafe
+ * keeps to itself which of them it stands for. What a flow drops there, the kernel does not get either.
+ */
+static bool is_shared(const struct rte_eth_dev_info *info)
+{
+	return info->if_index != 0 || strcmp(info->driver_name, "net_failsafe") == 0;
+}
+
+/* When the device was started: some drivers forget flows as they start. */
+static int prepare_flow_rules(struct ethdev *e, const struct rte_eth_dev_info *info,
+	const struct source_options *o, struct errbuf *err)
+{
+	int r;
+
+	if (e->ifindex != 0)
+		return 0;
+	r = flow_rules_new(e->port_id, o->name, is_shared(info), &e->flow_rules);
+	if (r == -ENOMEM)
+		return fail_with(err, r, "%s: no memory for flow rules", o->device);
+	return 0;
+}
+
 /* An rx lcore that can wait for its queue need not spin. */
 static bool can_wait(struct source *s, const struct ethdev *e)
 {
@@ -545,6 +571,8 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	r = configure(e, s, &info, o, err);
 	if (r == 0)
 		r = attach_prefilter(e, s, o, err);
+	if (r == 0)
+		r = prepare_flow_rules(e, &info, o, err);
 	if (r < 0)
 		goto close_device;
 	set_promiscuous(e, s, o->promiscuous);
@@ -647,6 +675,8 @@ static void ethdev_counts(struct source *s, struct source_counts *ret)
 	const struct ethdev *e = s->state;
 	struct rte_eth_stats stats;
 
+	if (e->flow_rules != NULL)
+		ret->dropped_pkts = flow_rules_dropped_pkts(e->flow_rules);
 	if (rte_eth_stats_get(e->port_id, &stats) != 0)
 		return;
 	ret->missed_pkts = stats.imissed;
@@ -700,6 +730,26 @@ static int xdp_get_prefilter(struct source *s, struct port_prefilter *ret)
 	return e->prefilter == NULL ? -ENOTSUP : prefilter_get(e->prefilter, ret);
 }
 
+static int ethdev_set_prefilter(struct source *s, const struct rules *rules, struct errbuf *err)
+{
+	const struct ethdev *e = s->state;
+
+	if (e->flow_rules == NULL)
+		return fail_with(
+			err, -ENOTSUP, "the port has no prefilter: %s takes no flows", s->driver);
+	return flow_rules_set(e->flow_rules, rules, err);
+}
+
+static int ethdev_get_prefilter(struct source *s, struct port_prefilter *ret)
+{
+	const struct ethdev *e = s->state;
+
+	if (e->flow_rules == NULL)
+		return -ENOTSUP;
+	flow_rules_get(e->flow_rules, ret);
+	return 0;
+}
+
 static void ethdev_link(struct source *s, bool *ret_up, uint64_t *ret_bps)
 {
 	const struct ethdev *e = s->state;
@@ -726,6 +776,8 @@ const struct source_class ethdev_class = {
 	.close = ethdev_close,
 	.receive = ethdev_receive,
 	.counts = ethdev_counts,
+	.set_prefilter = ethdev_set_prefilter,
+	.get_prefilter = ethdev_get_prefilter,
 	.link = ethdev_link,
 };
 

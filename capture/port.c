@@ -367,7 +367,8 @@ int port_set_prefilter(struct port *p, const struct rules *rules, struct errbuf 
 {
 	if (p->source.class->set_prefilter == NULL)
 		return fail_with(err, -ENOTSUP,
-			"port '%s': only devices of the kind af_xdp:IFACE have a prefilter",
+			"port '%s': only NICs and devices of the kind af_xdp:IFACE have a "
+			"prefilter",
 			p->name);
 	return p->source.class->set_prefilter(&p->source, rules, err);
 }

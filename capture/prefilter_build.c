@@ -23,13 +23,6 @@ static void vector_add(struct prefilter_vector *v, unsigned int row)
 	v->words[row / 64] |= 1ULL << row % 64;
 }
 
-static bool side_is_equal(const struct rule_side *a, const struct rule_side *b)
-{
-	return a->net.version == b->net.version && a->net.length == b->net.length &&
-	       memcmp(a->net.address, b->net.address, sizeof(a->net.address)) == 0 &&
-	       a->ports.first == b->ports.first && a->ports.last == b->ports.last;
-}
-
 static bool drops_all_of_ip(const struct rule *r)
 {
 	return r->action == RULE_DROP && r->protocol == PROTOCOL_ANY && r->src.net.length == 0 &&
@@ -72,7 +65,7 @@ static void make_rows(const struct rules *rules, struct rows *rows, struct prefi
 		const struct rule *r = &rules->list[i];
 
 		add_row(rows, t, i, r, &r->src, &r->dst);
-		if (r->either_way && !side_is_equal(&r->src, &r->dst))
+		if (r->either_way && !rule_side_is_equal(&r->src, &r->dst))
 			add_row(rows, t, i, r, &r->dst, &r->src);
 	}
 	t->words = (rows->count + 63) / 64;

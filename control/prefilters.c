@@ -40,18 +40,11 @@ static void want_done(struct want *w)
 	*w = (struct want){.all = false};
 }
 
-static bool same_side(const struct rule_side *a, const struct rule_side *b)
-{
-	return a->net.version == b->net.version && a->net.length == b->net.length &&
-	       memcmp(a->net.address, b->net.address, sizeof(a->net.address)) == 0 &&
-	       a->ports.first == b->ports.first && a->ports.last == b->ports.last;
-}
-
 static bool same_rule(const struct rule *a, const struct rule *b)
 {
 	return a->action == b->action && a->protocol == b->protocol &&
-	       a->either_way == b->either_way && same_side(&a->src, &b->src) &&
-	       same_side(&a->dst, &b->dst);
+	       a->either_way == b->either_way && rule_side_is_equal(&a->src, &b->src) &&
+	       rule_side_is_equal(&a->dst, &b->dst);
 }
 
 static bool same_rules(const struct rules *a, const struct rules *b)

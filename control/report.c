@@ -105,6 +105,15 @@ static json_t *report_lcores(const struct daemon *d)
 	return lcores;
 }
 
+static json_t *prefilter_rule(const char *text, uint64_t pkts)
+{
+	json_t *o = json_pack("{s:s}", "rule", text);
+
+	if (pkts != PREFILTER_NOT_COUNTED)
+		put(o, "pkts", pkts);
+	return o;
+}
+
 /* What the device of a port leaves out, and what it goes by. Nothing where it takes all. */
 static void put_prefilter(json_t *o, const struct daemon *d, struct port *p)
 {
@@ -117,8 +126,7 @@ static void put_prefilter(json_t *o, const struct daemon *d, struct port *p)
 	list = json_array();
 	for (unsigned int i = 0; i < rules->count && i < counts.rule_count; i++)
 		(void)json_array_append_new(
-			list, json_pack("{s:s,s:I}", "rule", rules->list[i].text, "pkts",
-				      (json_int_t)counts.rule_pkts[i]));
+			list, prefilter_rule(rules->list[i].text, counts.rule_pkts[i]));
 	(void)json_object_set_new(o, "prefilter_rules", list);
 }
 

@@ -117,7 +117,9 @@ const struct setting SETTINGS[] = {
 			"recording "
 			"keep: to the recorder, which filters them; to the machine's own network "
 			"stack, as if nobody recorded; or there too, but for those of a drop rule, "
-			"which are dropped in the kernel, for everyone."},
+			"which are dropped in the kernel, for everyone. A NIC drops those of drop "
+			"rules itself, as far as its driver can, unless this is \"off\"; one that "
+			"the kernel uses as well (mlx5) if it is \"drop\"."},
 
 	{"recordings", SETTING_GROUPS, .reload = true, .max = SETTINGS_LIST_MAX, IN(recordings),
 		.count_offset = offsetof(struct settings, recording_count),

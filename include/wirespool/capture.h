@@ -120,20 +120,30 @@ void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore 
  * rules that is the end of the list. Ports of a later fragment are not known: it is kept if a rule could
  * keep it. NULL: all packets are redirected, as at the start.
  *
+ * A NIC (any DPDK device whose driver takes flows) drops itself what drop and RULE_PASS rules drop, as far as
+ * it can: those before which no keep or cut rule names any of the same packets, and which its driver takes. All
+ * else comes to the recorder, what no rule names as well, so its own rules decide as ever. How many of the
+ * rules the NIC has is logged. Where the kernel receives from the same NIC (mlx5, tap), what is dropped is taken from
+ * the kernel, too: there RULE_PASS stays with the recorder. While rules change, no packet is dropped that both
+ * lists keep.
+ *
  * From one packet to the next the new rules are in force; the rules need not be kept. On failure those
  * before stay, and err says why: -ENOTSUP (the port has no prefilter), -E2BIG (more than 512 rules), -EINVAL (a
- * rule that drops all of IP), -ENOMEM.
+ * rule that drops all of IP), -ENOMEM; of NICs only -ENOTSUP, or that of a driver that does not let a flow go.
  */
 int port_set_prefilter(struct port *p, const struct rules *rules, struct errbuf *err);
 
+/* Of a rule for which the device has no count: it is the recorder's, or the driver does not count. */
+#define PREFILTER_NOT_COUNTED UINT64_MAX
+
 /* What became of the packets since these rules are in force; what comes while no run is live, too. */
 struct port_prefilter {
-	uint64_t redirected_pkts;
+	uint64_t redirected_pkts; /* 0 of NICs, as the next */
 	uint64_t passed_pkts;
-	uint64_t dropped_pkts;
+	uint64_t dropped_pkts;   /* of NICs, by flows that their driver counts */
 	unsigned int rule_count; /* 0: there are no rules */
-	const uint64_t
-		*rule_pkts; /* of each rule that decided; valid until the port is asked again */
+	const uint64_t *
+		rule_pkts; /* of each rule that decided; or PREFILTER_NOT_COUNTED; valid until the port is asked again */
 };
 
 /* Returns 0, -ENOTSUP (the port has no prefilter), or the kernel's error. */

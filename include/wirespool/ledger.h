@@ -7,7 +7,8 @@
  *                     + lost_ring + lost_memory + lost_disk + in_ram
  *
  * A port's prefilter (AF_XDP) stands before that: what it passed to the kernel's stack or dropped was never
- * offered, and what it redirected is received, unless it was lost on the way (nic_missed).
+ * offered, and what it redirected is received, unless it was lost on the way (nic_missed). A NIC's drops only, and
+ * is counted where its driver counts.
  *
  * in_ram is what lies between ring and disk at this instant; 0 at the end.
  * These are plain copies for reading; the live counters lie with whoever writes them.

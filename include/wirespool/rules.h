@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "wirespool/errbuf.h"
 #include "wirespool/filter.h"
@@ -104,6 +105,18 @@ bool rules_drop_all(const struct rules *r);
 static inline bool port_range_is_any(struct port_range p)
 {
 	return p.first == 0 && p.last == UINT16_MAX;
+}
+
+static inline bool rule_net_is_equal(const struct rule_net *a, const struct rule_net *b)
+{
+	return a->version == b->version && a->length == b->length &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+static inline bool rule_side_is_equal(const struct rule_side *a, const struct rule_side *b)
+{
+	return rule_net_is_equal(&a->net, &b->net) && a->ports.first == b->ports.first &&
+	       a->ports.last == b->ports.last;
 }
 
 /* True when the rule asks for a port, so that packets without ports do not match. */

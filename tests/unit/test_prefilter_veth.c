@@ -570,8 +570,8 @@ START_TEST(other_devices_have_none)
 	struct errbuf err;
 
 	ck_assert_int_eq(port_set_prefilter(&port, NULL, &err), -ENOTSUP);
-	ck_assert_str_eq(
-		err.text, "port 'g0': only devices of the kind af_xdp:IFACE have a prefilter");
+	ck_assert_str_eq(err.text,
+		"port 'g0': only NICs and devices of the kind af_xdp:IFACE have a prefilter");
 	ck_assert_int_eq(port_get_prefilter(&port, &c), -ENOTSUP);
 }
 END_TEST
