@@ -1,8 +1,8 @@
 /*
  * The XDP program of AF_XDP ports. It runs in the kernel, where a driver has taken a packet and nobody else
  * has seen it yet. Without rules all packets go to the recorder, as with DPDK's own program; with
- * rules those that a rule keeps do, those of a drop rule end here, and all others, what is not IP
- * among them, go to the kernel's stack as if nobody recorded.
+ * rules those that a rule keeps do, or could keep if more of them were looked at; those of a drop rule end
+ * here, and all others, ARP among them, go to the kernel's stack as if nobody recorded.
  *
  * DPDK's driver loads it (the only program of its object) and puts its sockets into xsks_map;
  * prefilter.c fills the other maps. Where there is no socket, because the recorder has died or has not all
@@ -71,17 +71,18 @@ static __always_inline const struct prefilter_table *table_now(void)
 	return table == NULL ? NULL : bpf_map_lookup_elem(table, &first);
 }
 
-/* The first row that matches the packet, or PREFILTER_NO_ROW. */
+/* The first row that matches the packet, PREFILTER_NO_ROW or PREFILTER_ANY_ROW. */
 static __always_inline uint32_t find_row(const struct xdp_md *ctx, const struct prefilter_table *t)
 {
 	const uint8_t *data = (const void *)(long)ctx->data;
 	const uint8_t *end = (const void *)(long)ctx->data_end;
 	struct prefilter_vector *src = NULL, *dst = NULL;
 	struct prefilter_key k = {0};
+	enum prefilter_kind kind = prefilter_parse(data, end, &k);
 	void *trie;
 
-	if (!prefilter_parse(data, end, &k))
-		return PREFILTER_NO_ROW;
+	if (kind != PREFILTER_IP)
+		return kind == PREFILTER_OTHER ? t->other_row : PREFILTER_ANY_ROW;
 	trie = bpf_map_lookup_elem(&nets, &t->slot);
 	if (trie != NULL) {
 		src = bpf_map_lookup_elem(trie, &k.net[PREFILTER_SRC]);
@@ -94,13 +95,9 @@ static __always_inline enum prefilter_verdict judge(
 	const struct xdp_md *ctx, const struct prefilter_table *t, struct prefilter_counters *c)
 {
 	uint32_t row = find_row(ctx, t), slot = t->slot;
-	enum prefilter_verdict verdict = PREFILTER_PASS;
-	uint32_t rule = PREFILTER_RULES_MAX;
+	enum prefilter_verdict verdict = prefilter_verdict_of(t, row);
+	uint32_t rule = row < PREFILTER_ROWS_MAX ? t->rules[row] : PREFILTER_RULES_MAX;
 
-	if (row < PREFILTER_ROWS_MAX) {
-		verdict = t->verdicts[row];
-		rule = t->rules[row];
-	}
 	/* It always is, but for the kernel's verifier. */
 	if (slot >= PREFILTER_SLOTS || verdict >= PREFILTER_VERDICTS)
 		return PREFILTER_PASS;

@@ -36,6 +36,13 @@ static enum prefilter_verdict verdict_of(enum rule_action action)
 	return action == RULE_PASS ? PREFILTER_PASS : PREFILTER_REDIRECT;
 }
 
+/* Packets that are not IP match it, too. */
+static bool asks_for_nothing(const struct rule *r)
+{
+	return r->protocol == PROTOCOL_ANY && r->src.net.version == 0 && r->dst.net.version == 0 &&
+	       !rule_has_ports(r);
+}
+
 static int check_rules(const struct rules *rules, struct errbuf *err)
 {
 	if (rules->count > PREFILTER_RULES_MAX)
@@ -56,11 +63,15 @@ static void add_row(struct rows *rows, struct prefilter_table *t, unsigned int n
 {
 	t->rules[rows->count] = (uint16_t)number;
 	t->verdicts[rows->count] = (uint8_t)verdict_of(r->action);
+	t->redirects |= verdict_of(r->action) == PREFILTER_REDIRECT;
+	if (t->other_row == PREFILTER_NO_ROW && asks_for_nothing(r))
+		t->other_row = rows->count;
 	rows->list[rows->count++] = (struct row){.rule = r, .sides = {src, dst}};
 }
 
 static void make_rows(const struct rules *rules, struct rows *rows, struct prefilter_table *t)
 {
+	t->other_row = PREFILTER_NO_ROW;
 	for (unsigned int i = 0; i < rules->count; i++) {
 		const struct rule *r = &rules->list[i];
 

@@ -21,7 +21,7 @@ struct prefilter_build {
 };
 
 /*
- * Fills *ret, which the caller has set to zero, with the rules (one at least). On failure err says why:
+ * Fills *ret, which the caller has set to zero, with the rules. On failure err says why:
  * -E2BIG (more than PREFILTER_RULES_MAX), -EINVAL (a rule that drops all IP packets, those for the machine
  * itself too).
  */

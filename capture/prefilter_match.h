@@ -21,6 +21,7 @@ enum {
 	PREFILTER_SLOTS = 2,
 	PREFILTER_NO_RULES = PREFILTER_SLOTS, /* where packets are counted that no rules judged */
 	PREFILTER_NO_ROW = PREFILTER_ROWS_MAX,
+	PREFILTER_ANY_ROW, /* of a packet that cannot be judged here: any row could match */
 };
 
 enum prefilter_side { PREFILTER_SRC, PREFILTER_DST, PREFILTER_SIDES };
@@ -55,6 +56,8 @@ enum { PREFILTER_NET_BITS = 32 }; /* before the address */
 struct prefilter_table {
 	uint32_t slot;                      /* where its nets are, and its rules' counts */
 	uint32_t words;                     /* that are not empty in every vector */
+	uint32_t other_row;                 /* of packets that are not IP, or PREFILTER_NO_ROW */
+	uint32_t redirects;                 /* 1: some row does; else 0 */
 	uint16_t rules[PREFILTER_ROWS_MAX]; /* of each row */
 	uint8_t verdicts[PREFILTER_ROWS_MAX];
 	struct prefilter_vector outside[PREFILTER_SIDES][PREFILTER_FAMILIES]; /* of all nets */
@@ -79,6 +82,13 @@ struct prefilter_stamp {
 };
 #define PREFILTER_STAMP_MAGIC 0x70736572695721aeULL
 
+/* What parsing made of a packet. */
+enum prefilter_kind {
+	PREFILTER_OTHER, /* not IP */
+	PREFILTER_IP,
+	PREFILTER_UNJUDGED, /* what filter/headers.h may find IP behind, or more of it, and we do not look */
+};
+
 struct prefilter_key {
 	uint8_t family;
 	uint8_t protocol;
@@ -93,6 +103,8 @@ enum {
 	PREFILTER_TCP = 6,
 	PREFILTER_UDP = 17,
 	PREFILTER_DCCP = 33,
+	PREFILTER_FRAGMENT = 44,
+	PREFILTER_AH = 51,
 	PREFILTER_SCTP = 132,
 	PREFILTER_UDPLITE = 136,
 };
@@ -110,13 +122,13 @@ static inline uint16_t prefilter_read16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-/* at: behind the IP headers. */
-static inline void prefilter_parse_ports(
-	const uint8_t *at, const uint8_t *end, bool later_fragment, struct prefilter_key *k)
+/* at: behind the IP headers. room: what the packet has there by its own account. */
+static inline void prefilter_parse_ports(const uint8_t *at, const uint8_t *end, uint32_t room,
+	bool later_fragment, struct prefilter_key *k)
 {
 	if (!prefilter_has_ports(k->protocol)) {
 		k->ports = PREFILTER_PORTS_NONE;
-	} else if (later_fragment || at + 4 > end) {
+	} else if (later_fragment || room < 4 || at + 4 > end) {
 		k->ports = PREFILTER_PORTS_UNKNOWN;
 	} else {
 		k->ports = PREFILTER_PORTS_KNOWN;
@@ -136,77 +148,141 @@ static inline void prefilter_parse_net(struct prefilter_key *k, enum prefilter_s
 	__builtin_memcpy(n->address, address, bytes);
 }
 
-static inline bool prefilter_parse_ipv4(
+/* AH belongs to both versions of IP, the others to IPv6. */
+static inline bool prefilter_is_extension(uint8_t family, uint8_t protocol)
+{
+	const uint64_t low = 1ULL << 0 | 1ULL << 43 | 1ULL << PREFILTER_FRAGMENT |
+			     1ULL << PREFILTER_AH | 1ULL << 60;
+	const uint64_t high = 1ULL << (135 - 128) | 1ULL << (139 - 128) | 1ULL << (140 - 128);
+	uint64_t word = protocol < 64 ? low : protocol / 64 == 2 ? high : 0;
+
+	if (family == PREFILTER_IPV4)
+		return protocol == PREFILTER_AH;
+	return (word >> protocol % 64 & 1) != 0;
+}
+
+/* 1 or 0, without a branch: the kernel's verifier would follow it through all turns of a loop. */
+static inline uint32_t prefilter_is_equal(uint32_t a, uint32_t b)
+{
+	uint32_t differ = a ^ b;
+
+	__asm__("" : "+r"(differ));
+	return (differ - 1) >> 31;
+}
+
+/*
+ * at: an extension header of which 8 bytes are there, as of each one. Their length is in units of 8 bytes, AH's
+ * of 4; a fragment header's is 0.
+ */
+static inline uint32_t prefilter_extension_bytes(uint8_t protocol, const uint8_t *at)
+{
+	uint32_t is_ah = prefilter_is_equal(protocol, PREFILTER_AH);
+	uint32_t has_length = 1 - prefilter_is_equal(protocol, PREFILTER_FRAGMENT);
+
+	return (at[1] * has_length + 1 + is_ah) * (8 - 4 * is_ah);
+}
+
+/* at: the end of the IP header, behind which there are room bytes by its own account. */
+static inline enum prefilter_kind prefilter_parse_payload(const uint8_t *at, const uint8_t *end,
+	uint32_t room, bool later_fragment, struct prefilter_key *k)
+{
+	uint32_t used = 0;
+
+	for (int i = 0; prefilter_is_extension(k->family, k->protocol); i++) {
+		uint32_t bytes;
+
+		/* A later fragment's is in the first one; which protocol follows it, too. */
+		if (i == PREFILTER_EXTENSIONS_MAX || later_fragment || at + 8 > end)
+			return PREFILTER_UNJUDGED;
+		bytes = prefilter_extension_bytes(k->protocol, at);
+		if (at + bytes > end)
+			return PREFILTER_UNJUDGED;
+		if (k->protocol == PREFILTER_FRAGMENT)
+			later_fragment = (prefilter_read16(at + 2) & 0xfff8) != 0;
+		k->protocol = at[0];
+		used += bytes;
+		at += bytes;
+	}
+	/* Not in the loop, where the kernel's verifier would follow it through each turn. */
+	if (used > room)
+		return PREFILTER_UNJUDGED;
+	prefilter_parse_ports(at, end, room - used, later_fragment, k);
+	return PREFILTER_IP;
+}
+
+static inline enum prefilter_kind prefilter_parse_ipv4(
 	const uint8_t *at, const uint8_t *end, struct prefilter_key *k)
 {
-	unsigned int length;
+	uint32_t length, total;
+	bool later_fragment;
 
 	if (at + 20 > end || at[0] >> 4 != 4)
-		return false;
+		return PREFILTER_UNJUDGED;
 	length = (at[0] & 15U) * 4;
-	if (length < 20)
-		return false;
+	total = prefilter_read16(at + 2);
+	later_fragment = (prefilter_read16(at + 6) & 0x1fff) != 0;
+	/* filter/judge_odd.c takes all of these for extension headers in a later fragment of IPv4, too. */
+	if (length < 20 || at + length > end ||
+		(later_fragment && prefilter_is_extension(PREFILTER_IPV6, at[9])))
+		return PREFILTER_UNJUDGED;
 	k->family = PREFILTER_IPV4;
 	k->protocol = at[9];
 	prefilter_parse_net(k, PREFILTER_SRC, at + 12, 4);
 	prefilter_parse_net(k, PREFILTER_DST, at + 16, 4);
-	prefilter_parse_ports(at + length, end, (prefilter_read16(at + 6) & 0x1fff) != 0, k);
-	return true;
+	/* 0: one that a NIC has yet to cut (TSO). */
+	return prefilter_parse_payload(
+		at + length, end, total < length ? UINT32_MAX : total - length, later_fragment, k);
 }
 
-static inline bool prefilter_is_extension(uint8_t protocol)
-{
-	return protocol == 0 || protocol == 43 || protocol == 60 || protocol == 135 ||
-	       protocol == 139 || protocol == 140;
-}
-
-static inline bool prefilter_parse_ipv6(
+static inline enum prefilter_kind prefilter_parse_ipv6(
 	const uint8_t *at, const uint8_t *end, struct prefilter_key *k)
 {
-	enum { FRAGMENT = 44 };
-	bool later_fragment = false;
+	uint32_t room;
 
 	if (at + 40 > end || at[0] >> 4 != 6)
-		return false;
+		return PREFILTER_UNJUDGED;
+	room = prefilter_read16(at + 4);
 	k->family = PREFILTER_IPV6;
 	k->protocol = at[6];
 	prefilter_parse_net(k, PREFILTER_SRC, at + 8, 16);
 	prefilter_parse_net(k, PREFILTER_DST, at + 24, 16);
-	at += 40;
-	for (int i = 0; i < PREFILTER_EXTENSIONS_MAX && !later_fragment; i++) {
-		bool fragment = k->protocol == FRAGMENT;
-
-		if ((!fragment && !prefilter_is_extension(k->protocol)) || at + 8 > end)
-			break;
-		k->protocol = at[0];
-		if (fragment)
-			later_fragment = (prefilter_read16(at + 2) & 0xfff8) != 0;
-		at += fragment ? 8 : (at[1] + 1U) * 8;
-	}
-	prefilter_parse_ports(at, end, later_fragment, k);
-	return true;
+	/* 0: a jumbogram, or one that a NIC has yet to cut. */
+	return prefilter_parse_payload(at + 40, end, room == 0 ? UINT32_MAX : room, false, k);
 }
 
-/* False where it is not IP, or not whole. Fills all of k but its zeroes, which the caller has put there. */
-static inline bool prefilter_parse(const uint8_t *at, const uint8_t *end, struct prefilter_key *k)
+static inline bool prefilter_is_tag(uint16_t type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100;
+}
+
+/* MPLS, PPPoE's sessions, Ethernet in Ethernet. */
+static inline bool prefilter_hides_ip(uint16_t type)
+{
+	return type == 0x8847 || type == 0x8848 || type == 0x8864 || type == 0x6558;
+}
+
+/* Of IP, fills all of k but its zeroes, which the caller has put there. */
+static inline enum prefilter_kind prefilter_parse(
+	const uint8_t *at, const uint8_t *end, struct prefilter_key *k)
 {
 	uint16_t type;
 
 	if (at + 14 > end)
-		return false;
+		return PREFILTER_OTHER;
 	type = prefilter_read16(at + 12);
 	at += 14;
-	for (int i = 0; i < PREFILTER_VLAN_TAGS_MAX; i++) {
-		if (type != 0x8100 && type != 0x88a8 && type != 0x9100)
-			break;
+	for (int i = 0; i < PREFILTER_VLAN_TAGS_MAX && prefilter_is_tag(type); i++) {
 		if (at + 4 > end)
-			return false;
+			return PREFILTER_OTHER;
 		type = prefilter_read16(at + 2);
 		at += 4;
 	}
 	if (type == 0x0800)
 		return prefilter_parse_ipv4(at, end, k);
-	return type == 0x86dd && prefilter_parse_ipv6(at, end, k);
+	if (type == 0x86dd)
+		return prefilter_parse_ipv6(at, end, k);
+	return prefilter_is_tag(type) || prefilter_hides_ip(type) ? PREFILTER_UNJUDGED
+								  : PREFILTER_OTHER;
 }
 
 static inline const struct prefilter_vector *prefilter_ports_vector(
@@ -262,4 +338,13 @@ static inline unsigned int prefilter_first_row(const struct prefilter_table *t,
 			return i * 64 + prefilter_lowest(rows);
 	}
 	return PREFILTER_NO_ROW;
+}
+
+/* row: what prefilter_first_row() found, the table's other_row, or PREFILTER_ANY_ROW. */
+static inline enum prefilter_verdict prefilter_verdict_of(
+	const struct prefilter_table *t, uint32_t row)
+{
+	if (row < PREFILTER_ROWS_MAX)
+		return (enum prefilter_verdict)t->verdicts[row];
+	return row == PREFILTER_ANY_ROW && t->redirects ? PREFILTER_REDIRECT : PREFILTER_PASS;
 }

@@ -248,6 +248,7 @@ static void print_status(const json_t *status)
 		duration_format((uint64_t)(uptime_s > 0 ? uptime_s : 0) * NS_PER_SEC, uptime),
 		answer_text(status, "clock", "?"), answer_text(status, "now", "?"));
 	print_ports(ports);
+	summary_print_prefilters(ports);
 	print_recordings(json_object_get(status, "recordings"));
 	add_runs(runs, json_object_get(status, "runs"));
 	add_runs(runs, json_object_get(status, "ended"));

@@ -116,6 +116,26 @@ static void print_ports(const json_t *ports)
 	table_print(t, "");
 }
 
+void summary_print_prefilters(const json_t *ports)
+{
+	char redirected[UNITS_TEXT], passed[UNITS_TEXT], dropped[UNITS_TEXT];
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach(ports, i, port)
+	{
+		/* the daemon leaves them out together */
+		if (json_object_get(port, "prefilter_redirected_pkts") == NULL)
+			continue;
+		printf("prefilter of %s: %s redirected to the recorder, %s passed to the system, "
+		       "%s dropped\n",
+			answer_text(port, "name", "?"),
+			count_format(answer_count(port, "prefilter_redirected_pkts"), redirected),
+			count_format(answer_count(port, "prefilter_passed_pkts"), passed),
+			count_format(answer_count(port, "prefilter_dropped_pkts"), dropped));
+	}
+}
+
 /* A path as a shell takes it, in quotes only where it needs them. */
 static void print_path(const char *path, size_t length)
 {
@@ -216,6 +236,7 @@ void summary_print(const json_t *summary)
 		duration_format((uint64_t)(duration_s * 1000) * (NS_PER_SEC / 1000), text),
 		answer_text(summary, "clock", "?"));
 	print_ports(json_object_get(summary, "ports"));
+	summary_print_prefilters(json_object_get(summary, "ports"));
 	json_array_foreach(json_object_get(summary, "runs"), i, run)
 	{
 		summary_print_run(run, duration_s);

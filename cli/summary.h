@@ -20,5 +20,8 @@ bool summary_lost(const json_t *summary);
 /* Prints a run's ledger to stdout; duration_s 0: not known, no rates. */
 void summary_print_run(const json_t *run, double duration_s);
 
+/* Prints a line about each port's prefilter that had packets (status or summary) to stdout. */
+void summary_print_prefilters(const json_t *ports);
+
 /* Prints the end summary of `record` to stdout, and how to open the files. */
 void summary_print(const json_t *summary);

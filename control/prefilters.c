@@ -163,6 +163,7 @@ int prefilters_new(struct port *const ports[], const enum prefilter_mode modes[]
 		ps->uses[ps->count++] =
 			(struct use){.port = ports[i], .mode = modes[i], .in_force.all = true};
 	}
+	prefilters_narrow(ps); /* no run is live yet */
 	*ret = ps;
 	return 0;
 }

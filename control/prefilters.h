@@ -17,7 +17,7 @@
 
 struct prefilters;
 
-/* For ports whose devices can; modes: one per port. -ENOMEM. */
+/* For ports whose devices can; modes: one per port. From here on nothing comes that no run wants. -ENOMEM. */
 int prefilters_new(struct port *const ports[], const enum prefilter_mode modes[],
 	unsigned int count, struct prefilters **ret, struct errbuf *err);
 void prefilters_free(struct prefilters *ps);

@@ -115,10 +115,11 @@ void port_get_lcore(const struct port *p, unsigned int queue, struct port_lcore 
 /*
  * Lets rules (wirespool/rules.h) decide which packets of an AF_XDP port the recorder gets, before they
  * cost it anything: those of a keep or cut rule. Those of a drop rule are dropped, in the kernel, those of
- * RULE_PASS are not taken. What no
- * rule names, or is not IP, stays with the kernel's stack, as if nobody recorded: unlike in a recording's
- * rules that is the end of the list. Ports of a later fragment are not known: it is kept if a rule could
- * keep it. NULL: all packets are redirected, as at the start.
+ * RULE_PASS are not taken. What no rule names stays with the kernel's stack, as if nobody recorded: unlike in a
+ * recording's rules that is the end of the list. What is not IP is named by rules that ask for nothing. A packet
+ * of which too little is seen comes if any rule could keep it: a later fragment, whose ports are not known, by
+ * that rule; one with IP behind MPLS, PPPoE or a third tag, with more than eight extension headers, or with
+ * a header that is cut by none. NULL: all packets are redirected, as at the start.
  *
  * A NIC (any DPDK device whose driver takes flows) drops itself what drop and RULE_PASS rules drop, as far as
  * it can: those before which no keep or cut rule names any of the same packets, and which its driver takes. All

@@ -56,6 +56,14 @@ run record -o null: --rules office.rules --vlan strict --inner ipip,geneve --fra
 expect_equal "$(head -1 private.json.requests | jq -cS .)" \
 	'{"after":"headers","cmd":"record","cutoff":"1MiB","devices":["eth0"],"fragments":"literal","inner":["ipip","geneve"],"rules_file":"'"$tmp"'/office.rules","stripes":["null:"],"vlan":"strict"}'
 
+claim "the summary has a line about a prefilter that did something"
+with_prefilter=$(summary_json 0 0 '"a"' | jq -c '.summary.ports[0] += {"prefilter_redirected_pkts": 1000,
+	"prefilter_passed_pkts": 5, "prefilter_dropped_pkts": 70000}')
+answers "{\"record\":[$begun],\"status\":[$status],\"summary\":[$with_prefilter]}"
+run record -o "$tmp" eth0
+expect_code 0
+expect_out_like '^prefilter of eth0: 1,000 redirected to the recorder, 5 passed to the system, 70,000 dropped$'
+
 claim "--json is the summary as one object on one line"
 answers "{\"record\":[$begun],\"status\":[$status],\"summary\":[$(summary_json 0 0 '"a"')]}"
 run record --json eth0

@@ -37,6 +37,15 @@ expect_code 0
 expect_equal "$(wc -l <"$tmp/out")" 1
 expect_equal "$(jq -r '[.version, .runs[0].id, has("ok")] | @csv' <<<"$out")" '"9.9","r1",false'
 
+claim "status tells what a prefilter did, where there is one"
+start_daemon '{"status":[{"ok":true,"ports":[{"name":"left","device":"eth0"},{"name":"right","device":"af_xdp:eth1","prefilter_redirected_pkts":2000,"prefilter_passed_pkts":3,"prefilter_dropped_pkts":1048576,"prefilter_rules":[{"rule":"keep tcp any any any 443","pkts":2000}]}]}]}'
+run status -S "$socket"
+expect_code 0
+expect_out_like '^prefilter of right: 2,000 redirected to the recorder, 3 passed to the system, 1,048,576 dropped$'
+expect_equal "$(grep -c '^prefilter' <<<"$out")" 1
+run status --json -S "$socket"
+expect_equal "$(jq -c '.ports[1].prefilter_rules' <<<"$out")" '[{"rule":"keep tcp any any any 443","pkts":2000}]'
+
 claim "status of an answer with nothing in it does not fail"
 start_daemon '{"status":[{"ok":true}]}'
 run status -S "$socket"

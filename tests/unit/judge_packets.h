@@ -170,12 +170,31 @@ static inline void put_ip6(struct building *b, const char *arguments)
 	follows(b, NEXT_IP, b->ip_at + 6);
 }
 
-/* Any extension header but the fragment header: padding, and of a routing header no segments left. */
+static inline void put_header_of_units(struct building *b, const char *arguments, unsigned int unit)
+{
+	unsigned int units = (unsigned int)atoi(arguments);
+
+	follows(b, NEXT_IP, b->p->len);
+	put(b, 1, 0);
+	put(b, 1, units);
+	put(b, 6, 0);
+	while (units-- > 0)
+		put(b, unit, 0);
+}
+
+/*
+ * Any extension header but the fragment header: padding, and of a routing header no segments left. "dest:1": 8
+ * bytes longer.
+ */
 static inline void put_extension(struct building *b, const char *arguments)
 {
-	(void)arguments;
-	follows(b, NEXT_IP, b->p->len);
-	put(b, 8, 0);
+	put_header_of_units(b, arguments, 8);
+}
+
+/* "ah:1": 4 bytes longer. */
+static inline void put_ah(struct building *b, const char *arguments)
+{
+	put_header_of_units(b, arguments, 4);
 }
 
 static inline void put_fragment(
@@ -340,6 +359,7 @@ static const struct header_word header_words[] = {
 	{"hop", put_extension, 0, 0, 0},
 	{"routing", put_extension, 0, 43, 0},
 	{"dest", put_extension, 0, 60, 0},
+	{"ah", put_ah, 0, 51, 0},
 	{"tcp", put_tcp, 0, 6, 0},
 	{"udp", put_udp, 0, 17, 0},
 	{"sctp", put_sctp, 0, 132, 0},

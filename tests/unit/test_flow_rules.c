@@ -312,8 +312,9 @@ enum { TCP = 6, UDP = 17, SCTP = 132 };
 /* A packet that no rule names is not kept either. */
 static bool keeps(const struct rules *rules, const struct check_packet *p)
 {
-	unsigned int rule = check_first_rule(rules, p);
+	unsigned int rule;
 
+	(void)check_verdict(rules, p, &rule);
 	return p->version == 0 ||
 	       (rule < rules->count && (rules->list[rule].action == RULE_KEEP ||
 					       rules->list[rule].action == RULE_CUT));
@@ -332,7 +333,10 @@ START_TEST(what_the_nic_drops_no_rule_keeps)
 		nic.own_protocol = round % 3 == 2;
 		ck_assert_int_eq(flow_rules_set(flows, parsed, &err), 0);
 		for (unsigned int i = 0; i < 500; i++) {
-			check_random_packet(&state, &p);
+			/* Of a packet that lies about its length a NIC may see ports that are none. */
+			do {
+				check_random_packet(&state, &p);
+			} while (p.ends_early || p.unjudged);
 			ck_assert(nic_drops(&p) == NULL || !keeps(parsed, &p));
 			dropped += nic_drops(&p) != NULL;
 			kept += keeps(parsed, &p);

@@ -43,47 +43,22 @@ static void build_rules(const struct rules *rules)
 	ck_assert_uint_eq(build->table.slot, 1);
 }
 
-/* The longest prefix that there is of the net, as the kernel's trie finds it. */
-static const struct prefilter_vector *look_up(const struct prefilter_net *net)
+static uint32_t first_row(const uint8_t *frame, unsigned int length)
 {
-	const struct prefilter_entry *best = NULL;
-	const uint8_t *key = &net->side;
-
-	for (unsigned int i = 0; i < build->entry_count; i++) {
-		const struct prefilter_entry *e = &build->entries[i];
-		const uint8_t *entry = &e->net.side;
-		bool matches = e->net.length <= net->length;
-
-		for (unsigned int bit = 0; bit < e->net.length && matches; bit++)
-			matches = ((key[bit / 8] ^ entry[bit / 8]) & 0x80 >> bit % 8) == 0;
-		if (matches && (best == NULL || e->net.length > best->net.length))
-			best = e;
-	}
-	return best == NULL ? NULL : &best->rows;
-}
-
-static unsigned int first_row(const uint8_t *frame, unsigned int length)
-{
-	struct prefilter_key k = {0};
-
-	if (!prefilter_parse(frame, frame + length, &k))
-		return PREFILTER_NO_ROW;
-	return prefilter_first_row(
-		&build->table, &k, look_up(&k.net[PREFILTER_SRC]), look_up(&k.net[PREFILTER_DST]));
+	return check_row(build, frame, length);
 }
 
 static void compare(const struct rules *rules, const struct check_packet *p)
 {
-	unsigned int row = first_row(p->frame, p->length);
-	unsigned int expected = check_first_rule(rules, p);
+	uint32_t row = first_row(p->frame, p->length);
+	unsigned int rule;
+	enum prefilter_verdict verdict = check_verdict(rules, p, &rule);
 
-	if (row == PREFILTER_NO_ROW) {
-		ck_assert_uint_eq(expected, rules->count);
-		return;
-	}
-	ck_assert_uint_eq(build->table.rules[row], expected);
-	ck_assert_uint_eq(build->table.verdicts[row],
-		rules->list[expected].action == RULE_DROP ? PREFILTER_DROP : PREFILTER_REDIRECT);
+	ck_assert_int_eq(prefilter_verdict_of(&build->table, row), verdict);
+	if (row < PREFILTER_ROWS_MAX)
+		ck_assert_uint_eq(build->table.rules[row], rule);
+	else
+		ck_assert_uint_eq(rule, rules->count);
 }
 
 START_TEST(the_first_rule_that_matches_decides)
@@ -97,6 +72,9 @@ START_TEST(the_first_rule_that_matches_decides)
 		struct rules *rules = check_random_rules(&state, count);
 
 		ck_assert_ptr_nonnull(rules);
+		for (unsigned int i = 0; i < count; i++)
+			if (rules->list[i].action == RULE_DROP && round % 2 == 0)
+				rules->list[i].action = RULE_PASS;
 		build_rules(rules);
 		for (unsigned int i = 0; i < 1000; i++) {
 			check_random_packet(&state, &p);
@@ -130,8 +108,26 @@ START_TEST(the_last_of_512_rules_either_way_is_found)
 	ck_assert_uint_eq(
 		build->table.rules[first_row(frame, sizeof(frame) - 5)], PREFILTER_RULES_MAX - 1);
 	/* The header is. */
-	ck_assert_uint_eq(first_row(frame, 14 + 19), PREFILTER_NO_ROW);
+	ck_assert_uint_eq(first_row(frame, 14 + 19), PREFILTER_ANY_ROW);
 	rules_free(rules);
+}
+END_TEST
+
+START_TEST(what_cannot_be_judged_comes_only_where_a_rule_keeps)
+{
+	static const uint8_t mpls[60] = {[12] = 0x88, [13] = 0x47};
+	static const char *const lines[] = {"drop udp any any any 9", "keep udp any any any 53"};
+
+	for (unsigned int count = 0; count <= 2; count++) {
+		struct rules *rules = rules_of(lines, count);
+		uint32_t row;
+
+		build_rules(rules);
+		row = first_row(mpls, sizeof(mpls));
+		ck_assert_int_eq(prefilter_verdict_of(&build->table, row),
+			count == 2 ? PREFILTER_REDIRECT : PREFILTER_PASS);
+		rules_free(rules);
+	}
 }
 END_TEST
 
@@ -209,6 +205,7 @@ static Suite *prefilter_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_first_rule_that_matches_decides);
 	tcase_add_test(t, the_last_of_512_rules_either_way_is_found);
+	tcase_add_test(t, what_cannot_be_judged_comes_only_where_a_rule_keeps);
 	tcase_add_test(t, cut_frames_are_never_read_behind_their_end);
 	tcase_add_test(t, more_than_512_rules_are_refused);
 	tcase_add_test(t, a_rule_that_drops_everything_is_refused);

@@ -40,6 +40,7 @@ enum {
 	MBUFS = 16383, /* the driver takes 2048 with each open, and does not give them back */
 	PORTS = 2,
 	SKIPPED = 77,
+	ETH_FRAME_MIN = 14, /* that the kernel runs a program on */
 	DISCARD_PORT = 9,
 	ECHO_PORT = 7,
 };
@@ -276,13 +277,16 @@ static unsigned int verdict_of(int program_fd, const struct check_packet *p)
 
 START_TEST(the_kernel_finds_what_a_linear_search_finds)
 {
-	static const unsigned int of_action[] = {
-		[RULE_DROP] = XDP_DROP, [RULE_KEEP] = XDP_REDIRECT, [RULE_CUT] = XDP_REDIRECT};
+	static const unsigned int returned[] = {[PREFILTER_PASS] = XDP_PASS,
+		[PREFILTER_REDIRECT] = XDP_REDIRECT,
+		[PREFILTER_DROP] = XDP_DROP};
+	uint64_t expected_pkts[PREFILTER_VERDICTS], by_rules;
 	uint32_t state = 5, id = 0;
+	struct port_prefilter c;
 	struct check_packet p;
 	int fd;
 
-	ck_assert_int_eq(bpf_xdp_query_id((int)if_nametoindex("wsp0"), 0, &id), 0);
+	ck_assert_int_eq(bpf_xdp_query_id((int)if_nametoindex("wsq0"), 0, &id), 0);
 	fd = bpf_prog_get_fd_by_id(id);
 	ck_assert_int_ge(fd, 0);
 	for (unsigned int round = 0; round < 20; round++) {
@@ -290,16 +294,29 @@ START_TEST(the_kernel_finds_what_a_linear_search_finds)
 		struct rules *rules = check_random_rules(&state, count);
 		struct errbuf err = {0};
 
-		ck_assert_msg(xdp_class.set_prefilter(&src[0], rules, &err) == 0, "%s", err.text);
+		ck_assert_msg(xdp_class.set_prefilter(&src[1], rules, &err) == 0, "%s", err.text);
+		memset(expected_pkts, 0, sizeof(expected_pkts));
+		by_rules = 0;
 		for (unsigned int i = 0; i < 300; i++) {
-			unsigned int expected;
+			enum prefilter_verdict expected;
+			unsigned int rule;
 
-			check_random_packet(&state, &p);
-			expected = check_first_rule(rules, &p);
-			ck_assert_uint_eq(verdict_of(fd, &p),
-				expected == count ? XDP_PASS
-						  : of_action[rules->list[expected].action]);
+			do {
+				check_random_packet(&state, &p);
+			} while (p.length < ETH_FRAME_MIN);
+			expected = check_verdict(rules, &p, &rule);
+			ck_assert_uint_eq(verdict_of(fd, &p), returned[expected]);
+			expected_pkts[expected]++;
+			by_rules += rule < count;
 		}
+		c = counts_of(1);
+		/* Of the port without a session, whose packets would count, too. */
+		ck_assert_uint_eq(c.redirected_pkts, expected_pkts[PREFILTER_REDIRECT]);
+		ck_assert_uint_eq(c.dropped_pkts, expected_pkts[PREFILTER_DROP]);
+		ck_assert_uint_eq(c.passed_pkts, expected_pkts[PREFILTER_PASS]);
+		for (unsigned int i = 0; i < c.rule_count; i++)
+			by_rules -= c.rule_pkts[i];
+		ck_assert_uint_eq(by_rules, 0);
 		rules_free(rules);
 	}
 	(void)close(fd);
