@@ -3,7 +3,7 @@
  * before, as each of them is alone; and alone by an expression as libpcap judges them.
  *
  * The bytes: which filter, what else is asked of it, then the packets: of each its length, where it
- * lies, how long after the one before it came, itself.
+ * lies, how long after the one before it came and how much was cut off, itself.
  */
 /* rooms: filter common dpdk PkgConfig::libpcap */
 
@@ -68,6 +68,7 @@ enum {
 	FILTERS_MAX = 509,
 	CUTOFF_FLOWS = 4,
 	WITH_REASONS = 0x20, /* in the byte of the tunnels */
+	WITH_WIRE_LENGTHS = 0x40,
 	CACHE_LINES = 2,
 	ROUNDS = 2, /* in the second, all is known already */
 };
@@ -86,6 +87,7 @@ struct burst {
 	/* The same bytes, in one piece; and in some, so that the header walk looks at them. */
 	struct rte_mbuf *alone[FILTER_BURST], *pieces[FILTER_BURST];
 	uint64_t time_ns[FILTER_BURST];
+	uint32_t wire_len[FILTER_BURST];
 	unsigned int count;
 };
 
@@ -149,7 +151,7 @@ static struct filter_options options_of(const uint8_t key[KEY_BYTES])
 		.vlan = key[1] / LINKTYPES % 2 == 0 ? FILTER_VLAN_ANY : FILTER_VLAN_STRICT,
 		.fragments = fragments[key[1] / LINKTYPES / 2],
 		.inner = key[3],
-		.cutoff_bytes = cutoff * 100,
+		.cutoff_bytes = cutoff * 50,
 		.after = cutoff == 1 ? FILTER_AFTER_HEADERS : FILTER_AFTER_DROP,
 		.cutoff_flows = CUTOFF_FLOWS,
 	};
@@ -265,7 +267,7 @@ static void packet_free(struct rte_mbuf *m)
 	}
 }
 
-static void burst_read(struct burst *b, const uint8_t *data, size_t size)
+static void burst_read(struct burst *b, bool cut, const uint8_t *data, size_t size)
 {
 	uint64_t time_ns = UINT64_C(1800000000000000000);
 
@@ -274,8 +276,9 @@ static void burst_read(struct burst *b, const uint8_t *data, size_t size)
 		uint32_t len = RTE_MIN((uint32_t)data[0], (uint32_t)(size - PACKET_BYTES));
 		const uint8_t *bytes = data + PACKET_BYTES;
 
-		time_ns += data[2] * UINT64_C(500000000);
+		time_ns += data[2] % 64 * UINT64_C(500000000);
 		b->time_ns[b->count] = time_ns;
+		b->wire_len[b->count] = len + (cut ? data[2] / 64 * 40U : 0);
 		b->alone[b->count] = piece_new(bytes, len, false, 0);
 		b->pieces[b->count] = packet_in_pieces(bytes, len, len / 8);
 		b->pkts[b->count++] = packet_new(bytes, len, data[1]);
@@ -304,7 +307,7 @@ static bool is_literal(const uint8_t key[KEY_BYTES])
 	       strstr(o.expression, "protochain") == NULL; /* libpcap may go round for ever */
 }
 
-static bool libpcap_keeps(const uint8_t key[KEY_BYTES], const struct rte_mbuf *m)
+static bool libpcap_keeps(const uint8_t key[KEY_BYTES], const struct rte_mbuf *m, uint32_t wire_len)
 {
 	static struct bpf_program programs[LINKTYPES][EXPRESSIONS];
 	struct bpf_program *p = &programs[key[1] % LINKTYPES][key[0]];
@@ -316,7 +319,7 @@ static bool libpcap_keeps(const uint8_t key[KEY_BYTES], const struct rte_mbuf *m
 		must(pcap_compile(pcap, p, expressions[key[0]], 1, 0) == 0);
 		pcap_close(pcap);
 	}
-	return bpf_filter(p->bf_insns, rte_pktmbuf_mtod(m, const uint8_t *), m->pkt_len,
+	return bpf_filter(p->bf_insns, rte_pktmbuf_mtod(m, const uint8_t *), wire_len,
 		       m->data_len) != 0;
 }
 
@@ -361,10 +364,12 @@ static void check_packet(const struct filter_options *o, const struct burst *b, 
 		must(in_pieces ? v->most[i] >= alone->most[0] : v->most[i] == alone->most[0]);
 }
 
-static bool judge_alone(
-	const struct filter *f, struct rte_mbuf *m, uint64_t time_ns, struct verdict *ret)
+/* As packet i of the burst came, but alone, laid out as m. */
+static bool judge_alone(const struct filter *f, const struct burst *b, unsigned int i,
+	struct rte_mbuf *m, struct verdict *ret)
 {
-	struct filter_burst one = {.pkts = &m, .time_ns = &time_ns, .count = 1};
+	struct filter_burst one = {
+		.pkts = &m, .time_ns = &b->time_ns[i], .wire_len = &b->wire_len[i], .count = 1};
 
 	ret->reasons = NULL;
 	filter_judge(f, NULL, &one, 1, ret);
@@ -377,14 +382,15 @@ static void check_burst(const struct filter *f, const uint8_t key[KEY_BYTES], co
 	struct filter_options o = options_of(key);
 	struct verdict alone, pieces;
 
+	must((v->recut & v->cutoff) == 0);
 	must((v->kept & ~wanted) == 0 && (v->cutoff & (~wanted | v->kept)) == 0);
 	must(v->cutoff == 0 || (o.cutoff_bytes > 0 && o.after == FILTER_AFTER_DROP));
 	for (unsigned int i = 0; i < b->count; i++) {
-		bool kept = judge_alone(f, b->alone[i], b->time_ns[i], &alone);
+		bool kept = judge_alone(f, b, i, b->alone[i], &alone);
 
-		must(kept == judge_alone(f, b->pieces[i], b->time_ns[i], &pieces));
+		must(kept == judge_alone(f, b, i, b->pieces[i], &pieces));
 		if (is_literal(key))
-			must(kept == libpcap_keeps(key, b->alone[i]));
+			must(kept == libpcap_keeps(key, b->alone[i], b->wire_len[i]));
 		if ((wanted >> i & 1) == 0)
 			continue;
 		if (v->reasons != NULL)
@@ -407,6 +413,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct verdict v;
 	uint64_t wanted;
 	struct burst b;
+	bool cut;
 
 	if (size < OPTION_BYTES)
 		return 0;
@@ -418,8 +425,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	v.reasons = (data[3] & WITH_REASONS) != 0 ? reasons : NULL;
 	tables = tables_new(&options);
-	burst_read(&b, data + OPTION_BYTES, size - OPTION_BYTES);
-	all = (struct filter_burst){.pkts = b.pkts, .time_ns = b.time_ns, .count = b.count};
+	cut = (data[3] & WITH_WIRE_LENGTHS) != 0;
+	burst_read(&b, cut, data + OPTION_BYTES, size - OPTION_BYTES);
+	all = (struct filter_burst){.pkts = b.pkts,
+		.time_ns = b.time_ns,
+		.wire_len = cut ? b.wire_len : NULL,
+		.count = b.count};
 	wanted = data[KEY_BYTES] * UINT64_C(0x0101010101010101);
 	wanted &= b.count < FILTER_BURST ? (UINT64_C(1) << b.count) - 1 : UINT64_MAX;
 	for (unsigned int round = 0; round < ROUNDS; round++) {
