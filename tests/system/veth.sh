@@ -221,16 +221,24 @@ part_whole() {
 
 ### filters: tcpdump's on what tcpdump saw, with the tags spelled out
 
-filtered() { # filtered EXPRESSION ORACLE
-	crossed -f "ether proto 0x88b5 or ($1)" -- udp fragments vlan || return
+filtered() { # filtered EXPRESSION ORACLE [KIND]...
+	crossed -f "ether proto 0x88b5 or ($1)" --fragments literal -- udp fragments vlan "${@:3}" || return
 	sound || return
 	tcpdump -r "$work/right.pcap" --time-stamp-precision=nano -w "$work/wanted.pcap" \
 		"ether proto 0x88b5 or ($2)" 2>/dev/null
 	veth same ALL "$work/wanted.pcap" "$work/libpcap.pcap" || return
 	[ "$(ask '.runs[0].filtered_pkts')" -gt 0 ]
 }
-# Without its outer one or two tags; in this order, as "vlan" moves all that is behind it.
-behind_tags() { echo "($1) or (vlan and (($1) or (vlan and ($1))))"; }
+# Without its tags, three at most here; in this order, as "vlan" moves all that is behind it.
+behind_tags() { echo "($1) or (vlan and (($1) or (vlan and (($1) or (vlan and ($1))))))"; }
+
+# All of UDP crosses, and each of its fragments has the addresses of some that do.
+all_fragments() {
+	crossed -f "ether proto 0x88b5 or udp" -- udp fragments && sound || return
+	tcpdump -r "$work/right.pcap" --time-stamp-precision=nano -w "$work/wanted.pcap" \
+		"ether proto 0x88b5 or udp or ip proto 17 or ip6 protochain 17" 2>/dev/null
+	veth same ALL "$work/wanted.pcap" "$work/libpcap.pcap"
+}
 
 part_filters() {
 	local e
@@ -239,8 +247,9 @@ part_filters() {
 			filtered "$e" "$(behind_tags "$e")"
 	done
 	e="udp port 53 or ip[6:2] & 0x1fff != 0"
-	claim "-f '$e' keeps later fragments" filtered "$e" "$(behind_tags "$e")"
-	claim "-f 'not udp' keeps no UDP behind tags" filtered "not udp" "not ($(behind_tags udp))"
+	claim "-f '$e' is tcpdump's, fragments and all" filtered "$e" "$(behind_tags "$e")"
+	claim "-f udp keeps all fragments, of IPv6 as well" all_fragments
+	claim "-f 'not udp' keeps no UDP behind tags" filtered "not udp" "not ($(behind_tags udp))" tcp
 	claim "-f 'vlan' is tcpdump's own" filtered vlan vlan
 	claim "-f 'vlan 100 and udp port 53' is tcpdump's own" \
 		filtered "vlan 100 and udp port 53" "vlan 100 and udp port 53"
