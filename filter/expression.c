@@ -658,7 +658,8 @@ static void scratch_make(struct scratch *s, const struct expression *e, const st
 	s->mbuf.pkt_len = w->wire_len;
 	*ret_place = (struct ip_place){
 		.ip_off = ip->ip_off - from + front,
-		.payload_off = ip->payload_off - from + front,
+		/* Behind a long chain of headers it may be past what was copied. */
+		.payload_off = RTE_MIN(ip->payload_off - from + front, (uint32_t)s->mbuf.data_len),
 		.version = ip->version,
 		.protocol = ip->protocol,
 		.later_fragment = ip->later_fragment,

@@ -222,6 +222,47 @@ START_TEST(extension_headers_are_walked)
 }
 END_TEST
 
+/* An mbuf of one piece, as of a port with jumbo frames or of a capture of segments that were put together. */
+static bool long_chain_is_kept(unsigned int headers)
+{
+	enum { ETHERNET = 14, IPV6 = 40, EXTENSION = 2048, PORTS = 4, DESTINATION_OPTIONS = 60 };
+	uint32_t len = ETHERNET + IPV6 + headers * EXTENSION + PORTS;
+	uint8_t *data = calloc(1, len);
+	struct rte_mbuf m = {.buf_addr = data, .nb_segs = 1, .pkt_len = len}, *pkt = &m;
+	struct judged j;
+
+	ck_assert_ptr_nonnull(data);
+	m.buf_len = m.data_len = (uint16_t)len;
+	data[12] = 0x86;
+	data[13] = 0xdd;
+	data[ETHERNET] = 0x60;
+	data[ETHERNET + 4] = (uint8_t)((len - ETHERNET - IPV6) >> 8);
+	data[ETHERNET + 5] = (uint8_t)(len - ETHERNET - IPV6);
+	data[ETHERNET + 6] = DESTINATION_OPTIONS;
+	for (unsigned int i = 0; i < headers; i++) {
+		uint8_t *extension = data + ETHERNET + IPV6 + i * EXTENSION;
+
+		extension[0] = i + 1 < headers ? DESTINATION_OPTIONS : IPPROTO_UDP;
+		extension[1] = EXTENSION / 8 - 1;
+	}
+	data[len - 1] = 53;
+	judge_burst(&pkt, 1, 0, TEST_NS, 1, &j);
+	free(data);
+	return j.kept;
+}
+
+START_TEST(extension_headers_longer_than_what_is_looked_at_end_there)
+{
+	filter_open(&(struct filter_options){.expression = "udp port 53"}, NULL);
+	ck_assert(long_chain_is_kept(1));
+	ck_assert(long_chain_is_kept(7));
+	ck_assert(!long_chain_is_kept(28));
+	filter_open(&(struct filter_options){.expression = "udp"}, NULL);
+	ck_assert(long_chain_is_kept(28));
+	filter_close();
+}
+END_TEST
+
 START_TEST(literal_fragments_leave_extension_headers_alone)
 {
 	static const char *const packets[] = {"eth ip6 hop tcp:40000>22", "eth ip6 dest udp:1>22",
@@ -399,6 +440,7 @@ static Suite *judge_suite(void)
 	tcase_add_loop_test(t, strict_is_the_literal_meaning, 0, RTE_DIM(meanings));
 	tcase_add_test(t, expression_that_names_tags_is_literal);
 	tcase_add_test(t, extension_headers_are_walked);
+	tcase_add_test(t, extension_headers_longer_than_what_is_looked_at_end_there);
 	tcase_add_test(t, literal_fragments_leave_extension_headers_alone);
 	tcase_add_test(t, links_without_ethernet_are_understood);
 	tcase_add_test(t, packets_cut_anywhere_are_judged_by_what_is_there);
