@@ -88,23 +88,30 @@ static int begin(struct runs *rs, struct recording_run *r, struct choice *c, uin
 static void complete(struct runs *rs, struct recording_run *r)
 {
 	struct run_work *w = r->work;
+	struct choice *before = w->choice;
+	struct filter_tables **tables_before = w->tables;
 	struct errbuf err;
 
 	for (unsigned int i = 0; i < w->port_count; i++) {
 		w->rules[i].now = w->rules[i].next;
 		w->rules[i].switch_ns = UINT64_MAX;
 	}
-	if (runs_publish(rs, &err) < 0) {
-		/* The plan with both goes on and means the same; both are kept until another is made. */
-		rs->plan_stale = true;
-		return;
-	}
-	tables_free(w->tables, w->port_count);
-	choice_release(w->choice);
+	/* Before the plan: prefilters go by it, and nobody wants what the one before kept. */
 	w->choice = w->next;
 	w->tables = w->next_tables;
 	w->next = NULL;
 	w->next_tables = NULL;
+	if (runs_publish(rs, &err) < 0) {
+		/* The plan with both goes on and means the same; both are kept until another is made. */
+		w->next = w->choice;
+		w->next_tables = w->tables;
+		w->choice = before;
+		w->tables = tables_before;
+		rs->plan_stale = true;
+		return;
+	}
+	tables_free(tables_before, w->port_count);
+	choice_release(before);
 	r->engine = filter_engine(w->choice->filter);
 }
 

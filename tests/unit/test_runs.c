@@ -56,6 +56,8 @@ static struct {
 	struct choice *ready;  /* of all recordings; NULL: a new one for each that asks */
 	struct choice *before; /* what is ready when that is refused */
 	unsigned int refused;
+	const struct rules *wants[64]; /* of the last plan; only compared */
+	unsigned int want_count;
 	int fail_tables, fail_filter, fail_stripe, fail_ring_at, fail_run, fail_publish;
 	unsigned int rings_made, runs_made, publishes;
 	struct rx_rule plan[64];
@@ -281,18 +283,19 @@ void filter_tables_count(const struct filter_tables *t, struct filter_counts *re
 	*ret = (struct filter_counts){.beyond_pkts = t->queues};
 }
 
-/* Prefilters have a test of their own. */
+/* Prefilters have a test of their own; here counts what runs want of them. */
 
 void prefilters_begin(struct prefilters *ps)
 {
 	(void)ps;
+	world.want_count = 0;
 }
 
 void prefilters_want(struct prefilters *ps, const struct port *p, const struct rules *rules)
 {
 	(void)ps;
 	(void)p;
-	(void)rules;
+	world.wants[world.want_count++] = rules;
 }
 
 void prefilters_widen(struct prefilters *ps)
@@ -1176,6 +1179,24 @@ START_TEST(a_choice_without_tables_is_refused_when_a_run_begins)
 }
 END_TEST
 
+START_TEST(what_the_choice_before_wanted_of_a_port_is_not_wanted_after_the_exchange)
+{
+	static const struct rules first, second;
+
+	make_ready(1, 0)->options.rules = &first;
+	(void)trigger(0);
+	ck_assert_uint_eq(world.want_count, 1);
+	ck_assert_ptr_eq(world.wants[0], &first);
+	release_ready();
+	make_ready(2, 0)->options.rules = &second;
+	tick_at(NOON + SECOND);
+	ck_assert_uint_eq(world.want_count, 2);
+	tick_at(NOON + 3 * SECOND);
+	ck_assert_uint_eq(world.want_count, 1);
+	ck_assert_ptr_eq(world.wants[0], &second);
+}
+END_TEST
+
 START_TEST(a_run_that_ends_amid_an_exchange_holds_nothing)
 {
 	(void)trigger(0);
@@ -1330,6 +1351,7 @@ int main(void)
 	tcase_add_test(c, a_choice_that_finds_no_plan_is_refused_and_the_one_before_goes_on);
 	tcase_add_test(c, a_plan_that_cannot_be_cleared_up_goes_on_and_means_the_same);
 	tcase_add_test(c, a_choice_without_tables_is_refused_when_a_run_begins);
+	tcase_add_test(c, what_the_choice_before_wanted_of_a_port_is_not_wanted_after_the_exchange);
 	tcase_add_test(c, a_run_that_ends_amid_an_exchange_holds_nothing);
 	tcase_add_test(c, a_made_up_recording_keeps_its_own_choice);
 	tcase_add_test(c, reload_leaves_an_unchanged_recording_alone);
