@@ -131,13 +131,14 @@ static void put_in_force(struct use *u, struct want *w)
 	int r = 0;
 
 	w->rules.name = name;
-	if (!same_want(w, &u->in_force))
+	if (!same_want(w, &u->in_force)) {
 		r = port_set_prefilter(u->port, w->all ? NULL : &w->rules, &err);
+		if (r == 0)
+			u->said.text[0] = '\0';
+	}
 	w->rules.name = NULL;
 	if (r < 0 && strcmp(err.text, u->said.text) != 0)
 		log_warn("%s: all packets come to the recorder", err.text);
-	if (r == 0)
-		u->said.text[0] = '\0';
 	if (r < 0) {
 		u->said = err;
 		want_done(w);
@@ -223,8 +224,12 @@ void prefilters_widen(struct prefilters *ps)
 void prefilters_narrow(struct prefilters *ps)
 {
 	for (unsigned int i = 0; i < ps->count; i++) {
-		put_in_force(&ps->uses[i], &ps->uses[i].wanted);
-		ps->uses[i].wanted = (struct want){.all = false};
+		struct use *u = &ps->uses[i];
+
+		if (u->wanted.all)
+			u->said.text[0] = '\0'; /* nobody asks for what was refused */
+		put_in_force(u, &u->wanted);
+		u->wanted = (struct want){.all = false};
 	}
 }
 

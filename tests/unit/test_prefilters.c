@@ -20,6 +20,14 @@ static struct port *const port_list[] = {&ports[0], &ports[1]};
 static struct prefilters *ps;
 static char history[4096]; /* what the first port was told, in order */
 static int fail_set;
+static unsigned int logged; /* lines */
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	(void)level;
+	(void)format;
+	logged++;
+}
 
 static void tell(const char *text)
 {
@@ -95,6 +103,7 @@ static void open_with(enum prefilter_mode mode)
 	const enum prefilter_mode modes[] = {mode, PREFILTER_STACK};
 
 	fail_set = 0;
+	logged = 0;
 	history[0] = '\0';
 	ports[0] = (struct port){.name = "left", .has_prefilter = true};
 	ports[1] = (struct port){.name = "right"};
@@ -170,6 +179,21 @@ START_TEST(what_a_device_refuses_lets_all_come)
 }
 END_TEST
 
+START_TEST(what_goes_on_being_refused_is_logged_once_and_told_as_long_as_it_is_wanted)
+{
+	fail_set = -E2BIG;
+	(void)TOLD(WEB);
+	(void)TOLD(WEB);
+	(void)TOLD(WEB);
+	ck_assert_uint_eq(logged, 1);
+	ck_assert_ptr_nonnull(prefilters_warning(ps, &ports[0]));
+	(void)TOLD("");
+	ck_assert_ptr_null(prefilters_warning(ps, &ports[0]));
+	(void)TOLD(WEB);
+	ck_assert_uint_eq(logged, 2);
+}
+END_TEST
+
 START_TEST(a_port_that_is_off_or_cannot_is_left_alone)
 {
 	open_with(PREFILTER_OFF);
@@ -189,6 +213,8 @@ static Suite *suite(void)
 	tcase_add_test(c, different_rules_let_come_what_any_of_them_keeps);
 	tcase_add_test(c, no_packet_that_was_wanted_before_is_left_out_before_the_plan);
 	tcase_add_test(c, what_a_device_refuses_lets_all_come);
+	tcase_add_test(
+		c, what_goes_on_being_refused_is_logged_once_and_told_as_long_as_it_is_wanted);
 	tcase_add_test(c, a_port_that_is_off_or_cannot_is_left_alone);
 	suite_add_tcase(s, c);
 	return s;
