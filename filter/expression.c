@@ -652,14 +652,13 @@ static void scratch_make(struct scratch *s, const struct expression *e, const st
 	} else {
 		front = front_make(e, w, ip, s->data);
 	}
-	s->mbuf.data_len = (uint16_t)RTE_MIN(w->len - from, (uint32_t)EXPRESSION_LINEAR_MAX);
+	s->mbuf.data_len = (uint16_t)(w->len - from);
 	memcpy(s->data + front, w->data + from, s->mbuf.data_len);
 	s->mbuf.data_len = (uint16_t)(s->mbuf.data_len + front);
 	s->mbuf.pkt_len = w->wire_len;
 	*ret_place = (struct ip_place){
 		.ip_off = ip->ip_off - from + front,
-		/* Behind a long chain of headers it may be past what was copied. */
-		.payload_off = RTE_MIN(ip->payload_off - from + front, (uint32_t)s->mbuf.data_len),
+		.payload_off = ip->payload_off - from + front,
 		.version = ip->version,
 		.protocol = ip->protocol,
 		.later_fragment = ip->later_fragment,
@@ -694,16 +693,16 @@ enum expression_answer expression_match_ip(
 bool expression_match_other(const struct expression *e, const struct walked *w)
 {
 	struct scratch s;
-	uint32_t front, tags, len = RTE_MIN(w->len, (uint32_t)EXPRESSION_LINEAR_MAX);
+	uint32_t front, tags;
 
 	if (w->wire_len == w->mbuf->pkt_len)
 		return expression_match(e, &w->mbuf, 1) != 0;
 	tags = e->type_off == NO_TAGS ? 0 : TAG_BYTES * tags_count(w->mbuf, e->type_off);
-	front = RTE_MIN(e->type_off, len);
-	tags = RTE_MIN(tags, len - front);
+	front = RTE_MIN(e->type_off, w->len);
+	tags = RTE_MIN(tags, w->len - front);
 	memcpy(s.data, w->data, front);
-	memcpy(s.data + front, w->data + front + tags, len - front - tags);
-	s.mbuf.data_len = (uint16_t)(len - tags);
+	memcpy(s.data + front, w->data + front + tags, w->len - front - tags);
+	s.mbuf.data_len = (uint16_t)(w->len - tags);
 	s.mbuf.pkt_len = w->wire_len;
 	return scratch_matches(e, &s);
 }

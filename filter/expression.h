@@ -73,7 +73,7 @@ uint64_t expression_match(
 struct walked {
 	struct rte_mbuf *mbuf;
 	const uint8_t *data;
-	uint32_t len;      /* of data, <= EXPRESSION_LINEAR_MAX if it was gathered */
+	uint32_t len;      /* of data, <= EXPRESSION_LINEAR_MAX */
 	uint32_t wire_len; /* what "len", "less" and "greater" compare */
 	struct headers headers;
 };

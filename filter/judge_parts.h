@@ -56,13 +56,11 @@ static inline void walk(const struct filter *f, const struct filter_burst *b, un
 	struct rte_mbuf *m = b->pkts[i];
 
 	ret->mbuf = m;
-	ret->len = m->data_len;
+	ret->len = RTE_MIN(m->pkt_len, (uint32_t)EXPRESSION_LINEAR_MAX);
 	ret->wire_len = b->wire_len != NULL ? b->wire_len[i] : m->pkt_len;
 	ret->data = rte_pktmbuf_mtod(m, const uint8_t *);
-	if (unlikely(m->nb_segs > 1)) {
-		ret->len = RTE_MIN(m->pkt_len, (uint32_t)EXPRESSION_LINEAR_MAX);
+	if (unlikely(m->nb_segs > 1))
 		ret->data = rte_pktmbuf_read(m, 0, ret->len, buf);
-	}
 	(void)headers_walk(f->linktype, ret->data, ret->len, &ret->headers);
 }
 

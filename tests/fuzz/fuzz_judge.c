@@ -65,6 +65,8 @@ enum {
 	KEY_BYTES = 4,
 	OPTION_BYTES = KEY_BYTES + 1,
 	PACKET_BYTES = 3, /* in front of each */
+	ALL_THE_REST = 255,
+	LENGTH_MAX = UINT16_MAX - RTE_PKTMBUF_HEADROOM - 1, /* of one piece */
 	FILTERS_MAX = 509,
 	CUTOFF_FLOWS = 4,
 	WITH_REASONS = 0x20, /* in the byte of the tunnels */
@@ -273,7 +275,8 @@ static void burst_read(struct burst *b, bool cut, const uint8_t *data, size_t si
 
 	b->count = 0;
 	while (size >= PACKET_BYTES && b->count < FILTER_BURST) {
-		uint32_t len = RTE_MIN((uint32_t)data[0], (uint32_t)(size - PACKET_BYTES));
+		uint32_t asked = data[0] < ALL_THE_REST ? data[0] : LENGTH_MAX;
+		uint32_t len = RTE_MIN(asked, (uint32_t)(size - PACKET_BYTES));
 		const uint8_t *bytes = data + PACKET_BYTES;
 
 		time_ns += data[2] % 64 * UINT64_C(500000000);
