@@ -15,7 +15,9 @@ RX = (
     (WAITING, {"nothing_came", "pause_ns"}, set()),
     ("generator, in place of a driver", set(), {"gen.c", "frames_build.c", "frames_fragment.c", "frames.c"}),
     ("look, stamp", {"look_at", "look_closer", "stamp"}, set()),
-    (MATCH, {"match", "match_window"}, {"filter.c", "program.c"}),
+    (MATCH, {"match", "match_window"}, {
+        "cutoff.c", "expression.c", "filter.c", "flow_key.c", "flow_key.h", "fragments.c", "judge.c", "judge_odd.c",
+        "judge_parts.h", "keyed_hash.h", "program.c", "program_maybe.c", "rule_cache.c", "rule_table.c"}),
     ("cut", {"measure"}, {"cut.c", "headers.c"}),
     ("hand over", {"hand_over", "take_references"}, set()),
     ("mbufs back to their pool", {"give_back"}, set()),
