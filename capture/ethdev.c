@@ -41,6 +41,7 @@ struct ethdev {
 	bool probed; /* by us: to be removed by us */
 	int ifindex; /* of AF_XDP's interface; 0: another kind */
 	int link_fd; /* to ask about it */
+	int claim_fd;
 	bool made_promiscuous;
 	struct prefilter *prefilter;   /* of AF_XDP; NULL: DPDK's own program is there */
 	struct flow_rules *flow_rules; /* of others; NULL: the driver takes none */
@@ -422,8 +423,10 @@ static void set_promiscuous(struct ethdev *e, struct source *s, bool on)
 static void close_interface(struct ethdev *e)
 {
 	prefilter_free(e->prefilter);
-	if (e->ifindex != 0)
-		(void)close(e->link_fd);
+	if (e->ifindex == 0)
+		return;
+	(void)close(e->link_fd);
+	(void)close(e->claim_fd);
 }
 
 static void ethdev_close(struct source *s)
@@ -462,21 +465,33 @@ static int open_interface(struct ethdev *e, const struct source_options *o, stru
 		return fail_with(
 			err, -errno, "%s: cannot open a socket: %s", o->device, strerror(errno));
 	e->ifindex = (int)if_nametoindex(interface);
-	if (e->ifindex != 0)
+	if (e->ifindex == 0)
+		r = fail_with(
+			err, -ENODEV, "'%s': there is no interface '%s'", o->device, interface);
+	else
+		r = e->claim_fd = xdp_claim(o->device, e->ifindex, err);
+	if (r >= 0)
 		return 0;
 	(void)close(e->link_fd);
-	return fail_with(err, -ENODEV, "'%s': there is no interface '%s'", o->device, interface);
+	return r;
 }
 
 /* Before the driver is asked for the device. Its own program redirects everything, as ours does without rules. */
-static void prepare_prefilter(struct ethdev *e, struct source *s, const struct source_options *o)
+static int prepare_prefilter(
+	struct ethdev *e, struct source *s, const struct source_options *o, struct errbuf *err)
 {
 	struct errbuf why;
+	int r;
 
 	if (e->ifindex == 0 || strstr(o->device, XDP_PROGRAM) != NULL)
-		return;
-	if (prefilter_new(e->ifindex, o->name, &e->prefilter, &why) < 0)
+		return 0;
+	r = prefilter_new(e->ifindex, o->name, &e->prefilter, &why);
+	/* The driver would take the other program off, if not now then when it closes. */
+	if (r == -EBUSY)
+		return fail_with(err, r, "%s: %s", o->device, why.text);
+	if (r < 0)
 		source_warn(s, "no prefilter, and times as exact as a burst is long: %s", why.text);
+	return 0;
 }
 
 /* When the driver has its queues. */
@@ -557,8 +572,9 @@ static int ethdev_open(struct source *s, const struct source_options *o, struct 
 	r = open_interface(e, o, err);
 	if (r < 0)
 		goto free_state;
-	prepare_prefilter(e, s, o);
-	r = find_device(e, o, err);
+	r = prepare_prefilter(e, s, o, err);
+	if (r == 0)
+		r = find_device(e, o, err);
 	if (r < 0)
 		goto close_interface;
 	s->state = e;

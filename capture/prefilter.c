@@ -4,13 +4,10 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <net/if.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -32,7 +29,6 @@ static const char *const MAP_NAMES[MAPS] = {"tables", "nets", "counters", "xsks_
 
 struct prefilter {
 	int ifindex;
-	int claim_fd;
 	char program[PATH_MAX];
 	char pins[sizeof(PINS_OURS) + PORT_NAME_MAX]; /* "": none */
 	int maps[MAPS];                               /* -1: not open */
@@ -72,25 +68,6 @@ static int find_object(char *ret, size_t size, struct errbuf *why)
 		OBJECT);
 }
 
-/* The name dies with the process, and is one of the interface's network namespace. */
-static int claim_interface(int ifindex, struct errbuf *why)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int len, r;
-
-	if (fd < 0)
-		return fail_with(why, -errno, "cannot open a socket: %s", strerror(errno));
-	len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "wirespool/prefilter/%d",
-		ifindex);
-	if (bind(fd, (const struct sockaddr *)&address,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0)
-		return fd;
-	r = fail_with(why, -errno, "another recorder has the interface");
-	(void)close(fd);
-	return r;
-}
-
 static bool is_ours(uint32_t program_id)
 {
 	struct bpf_prog_info info = {0};
@@ -105,7 +82,7 @@ static bool is_ours(uint32_t program_id)
 	return ours;
 }
 
-/* Whose recorder lives has claimed the interface: ours is left over from one that was killed. */
+/* The interface is claimed by us: a program of ours there is left over from a recorder that was killed. */
 static int clear_interface(int ifindex, struct errbuf *why)
 {
 	uint32_t id = 0;
@@ -145,7 +122,6 @@ int prefilter_new(int ifindex, const char *port, struct prefilter **ret, struct 
 	if (p == NULL)
 		return fail_with(why, -ENOMEM, "no memory");
 	p->ifindex = ifindex;
-	p->claim_fd = -1;
 	p->slot = PREFILTER_NO_RULES;
 	for (unsigned int i = 0; i < MAPS; i++)
 		p->maps[i] = -1;
@@ -156,13 +132,10 @@ int prefilter_new(int ifindex, const char *port, struct prefilter **ret, struct 
 	r = find_object(p->program, sizeof(p->program), why);
 	if (r < 0)
 		goto free_prefilter;
-	r = p->claim_fd = claim_interface(ifindex, why);
+	r = try_object(p->program, why);
 	if (r < 0)
 		goto free_prefilter;
 	r = clear_interface(ifindex, why);
-	if (r < 0)
-		goto free_prefilter;
-	r = try_object(p->program, why);
 	if (r < 0)
 		goto free_prefilter;
 	*ret = p;
@@ -290,8 +263,6 @@ void prefilter_free(struct prefilter *p)
 	for (unsigned int i = 0; i < MAPS; i++)
 		if (p->maps[i] >= 0)
 			(void)close(p->maps[i]);
-	if (p->claim_fd >= 0)
-		(void)close(p->claim_fd);
 	free(p->of_cpus);
 	free(p);
 }

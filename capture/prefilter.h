@@ -18,9 +18,9 @@ struct rules;
 struct prefilter;
 
 /*
- * Looks whether the interface can have it: the program was built, the kernel takes it, no other program is
- * there. One that a recorder left behind when it died is taken off. port is the port's name, for the
- * pins. On failure nothing has changed and why says what is in the way.
+ * Looks whether the interface, which is claimed (xdp_claim()), can have it: the program was built, the kernel takes
+ * it, no other program is there. One that a recorder left behind when it died is taken off. port is the port's name,
+ * for the pins. On failure nothing has changed and why says what is in the way: -EBUSY (another program).
  */
 int prefilter_new(int ifindex, const char *port, struct prefilter **ret, struct errbuf *why);
 

@@ -10,12 +10,14 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,6 +77,27 @@ int xdp_check_rights(const char *device, struct errbuf *err)
 			: fail_with(err, -EPERM,
 				  "%s: not permitted: AF_XDP takes the capabilities %s", device,
 				  missing);
+}
+
+int xdp_claim(const char *device, int ifindex, struct errbuf *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int len, r;
+
+	if (fd < 0)
+		return fail_with(
+			err, -errno, "%s: cannot open a socket: %s", device, strerror(errno));
+	len = snprintf(
+		address.sun_path + 1, sizeof(address.sun_path) - 1, "wirespool/af_xdp/%d", ifindex);
+	if (bind(fd, (const struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0)
+		return fd;
+	r = errno == EADDRINUSE
+		    ? fail_with(err, -EBUSY, "%s: a recorder has the interface already", device)
+		    : fail_with(err, -errno, "%s: cannot claim it: %s", device, strerror(errno));
+	(void)close(fd);
+	return r;
 }
 
 static bool memory_is_limited(void)

@@ -14,6 +14,13 @@ struct source;
 /* Before the driver is asked: -EPERM and the missing capabilities, if any is. */
 int xdp_check_rights(const char *device, struct errbuf *err);
 
+/*
+ * Of the recorders of a network namespace one may have the interface. Before the driver is asked: when it
+ * fails, and when it closes, it takes off whatever program is there. Returns a descriptor to close when the driver has
+ * gone; a process that dies lets go of it. -EBUSY: another recorder has it.
+ */
+int xdp_claim(const char *device, int ifindex, struct errbuf *err);
+
 /* Longest frame that fits an mbuf with so much room behind its headroom. */
 uint32_t xdp_longest_frame(uint32_t room);
 

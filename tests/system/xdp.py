@@ -561,12 +561,31 @@ def part_killed():
     session.close()
 
 
+def part_second():
+    """A second recorder on the interface is refused, and the first one notices nothing."""
+    name = "second"
+    session, kept = Session(), Sender(KEPT)
+    d = begin(name, "stack", [ruled(name, "dns", f"keep udp any any any {KEPT}\n")])
+    run_id = d.trigger("dns")
+    second = run(WIRESPOOL, "record", "--for", "1s", "-o", folder(f"{name}-2"), f"af_xdp:{NEAR}")
+    claim(f"{name}: a second recorder says why it has not the interface",
+          second.returncode == 1 and "a recorder has the interface already" in second.stderr, second.stderr)
+    kept.send(100)
+    settled(d)
+    received = d.find(run_id)["received_pkts"]
+    claim(f"{name}: the first one records on", received == kept.sent, received, kept.sent)
+    claim(f"{name}: the TCP session lived on", session.lives(), session.wrong)
+    ends(d)
+    session.close()
+
+
 PARTS = {
     "flood": part_flood,
     "live": part_live,
     "several": part_several,
     "record": part_record,
     "killed": part_killed,
+    "second": part_second,
 }
 
 

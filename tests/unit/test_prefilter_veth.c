@@ -624,6 +624,40 @@ START_TEST(a_program_that_a_killed_recorder_left_is_replaced)
 }
 END_TEST
 
+/* Puts a program on wsp0 that is not ours. Returns its descriptor. */
+static int put_other_program(void)
+{
+	const struct bpf_insn pass[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "other", "GPL", pass, 2, NULL);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(bpf_xdp_attach((int)if_nametoindex("wsp0"), fd, 0, NULL), 0);
+	return fd;
+}
+
+START_TEST(another_s_program_stays_and_the_port_does_not_open)
+{
+	struct errbuf err = {0};
+	uint32_t id = 0;
+	int fd;
+
+	xdp_class.close(&src[0]);
+	fd = put_other_program();
+	ck_assert_int_eq(open_port(0, &err), -EBUSY);
+	ck_assert_str_eq(
+		err.text, "af_xdp:wsp0: there is another XDP program on the interface (`ip link`)");
+	ck_assert_int_eq(bpf_xdp_query_id((int)if_nametoindex("wsp0"), 0, &id), 0);
+	ck_assert_uint_ne(id, 0);
+
+	ck_assert_int_eq(bpf_xdp_detach((int)if_nametoindex("wsp0"), 0, NULL), 0);
+	(void)close(fd);
+	ck_assert_msg(open_port(0, &err) == 0, "%s", err.text);
+}
+END_TEST
+
 static Suite *prefilter_suite(void)
 {
 	Suite *s = suite_create("prefilter_veth");
@@ -645,6 +679,7 @@ static Suite *prefilter_suite(void)
 	tcase_add_test(t, the_ledger_counts_while_a_run_is_live);
 	tcase_add_test(t, other_devices_have_none);
 	tcase_add_test(t, a_program_that_a_killed_recorder_left_is_replaced);
+	tcase_add_test(t, another_s_program_stays_and_the_port_does_not_open);
 	suite_add_tcase(s, t);
 	return s;
 }
