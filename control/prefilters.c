@@ -6,7 +6,10 @@
 
 #include "wirespool/log.h"
 
-enum { WISHES_MAX = 16 };
+enum {
+	WISHES_MAX = 16,
+	COMPARED_MAX = 1024, /* rules: no device goes by more */
+};
 
 /* What is wanted of a device: all packets, or those of a list of rules. */
 struct want {
@@ -68,9 +71,17 @@ static bool matches_all(const struct rule *r)
 	       !rule_has_ports(r);
 }
 
+static bool has_rule(const struct want *w, const struct rule *r)
+{
+	for (unsigned int i = 0; w->rules.count <= COMPARED_MAX && i < w->rules.count; i++)
+		if (same_rule(&w->rules.list[i], r))
+			return true;
+	return false;
+}
+
 /*
- * Adds rules to a want, those that drop as dropped says, or not at all where it is RULE_KEEP. No memory:
- * then all packets are wanted.
+ * Adds rules to a want, those that drop as dropped says, or not at all where it is RULE_KEEP: then rules have no
+ * order, and each need be there but once. No memory: then all packets are wanted.
  */
 static void want_add(struct want *w, const struct rules *rules, enum rule_action dropped)
 {
@@ -88,12 +99,11 @@ static void want_add(struct want *w, const struct rules *rules, enum rule_action
 	w->rules.list = grown;
 	for (unsigned int i = 0; i < rules->count; i++) {
 		const struct rule *r = &rules->list[i];
-
 		bool keeps = r->action == RULE_KEEP || r->action == RULE_CUT;
 
 		if (!keeps && matches_all(r))
 			return; /* what no rule keeps is not taken anyway */
-		if (!keeps && dropped == RULE_KEEP)
+		if (dropped == RULE_KEEP && (!keeps || has_rule(w, r)))
 			continue;
 		grown[w->rules.count] = *r;
 		if (!keeps)
