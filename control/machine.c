@@ -158,6 +158,14 @@ static int start_dpdk(const struct settings *s, const struct placement *p, struc
 	return r;
 }
 
+/* Until a run is live all stays with the machine's own stack, where it can: the writers may take long to open. */
+static void take_nothing(struct port *p)
+{
+	static const struct rules none = {.count = 0};
+
+	(void)port_set_prefilter(p, &none, NULL);
+}
+
 static int open_ports(
 	const struct settings *s, const struct placement *p, struct machine *m, struct errbuf *err)
 {
@@ -179,6 +187,8 @@ static int open_ports(
 		if (r < 0)
 			return r;
 		m->port_count++;
+		if (s->ports[i].prefilter != PREFILTER_OFF)
+			take_nothing(m->ports[i]);
 	}
 	return 0;
 }
