@@ -26,6 +26,7 @@ struct use {
 	unsigned int wish_count;
 	const struct rules *wishes[WISHES_MAX]; /* all different */
 	struct errbuf said;                     /* of the last refusal */
+	bool stuck; /* the device may still leave out what it was told to let come */
 };
 
 struct prefilters {
@@ -133,6 +134,17 @@ static void want_either(struct want *w, const struct want *a, const struct want 
 
 /* -- Ports -- */
 
+static void say(struct use *u, const struct errbuf *why)
+{
+	struct errbuf said;
+
+	(void)fail_with(
+		&said, 0, "%s%s", u->stuck ? "" : "all packets come to the recorder: ", why->text);
+	if (strcmp(said.text, u->said.text) != 0)
+		log_warn("%s", said.text);
+	u->said = said;
+}
+
 /* From here on w is in force, or all packets are. w is taken over. */
 static void put_in_force(struct use *u, struct want *w)
 {
@@ -141,20 +153,20 @@ static void put_in_force(struct use *u, struct want *w)
 	int r = 0;
 
 	w->rules.name = name;
-	if (!same_want(w, &u->in_force)) {
+	if (u->stuck || !same_want(w, &u->in_force)) {
 		r = port_set_prefilter(u->port, w->all ? NULL : &w->rules, &err);
-		if (r == 0)
+		if (r == 0) {
 			u->said.text[0] = '\0';
+			u->stuck = false;
+		}
 	}
 	w->rules.name = NULL;
-	if (r < 0 && strcmp(err.text, u->said.text) != 0)
-		log_warn("%s: all packets come to the recorder", err.text);
 	if (r < 0) {
-		u->said = err;
+		u->stuck = w->all || ((u->stuck || !u->in_force.all) &&
+					     port_set_prefilter(u->port, NULL, &err) < 0);
+		say(u, &err);
 		want_done(w);
 		w->all = true;
-		if (!u->in_force.all)
-			(void)port_set_prefilter(u->port, NULL, NULL);
 	}
 	want_done(&u->in_force);
 	u->in_force = *w;
@@ -224,7 +236,7 @@ void prefilters_widen(struct prefilters *ps)
 		struct use *u = &ps->uses[i];
 
 		want_make(&u->wanted, u, u->wanted.all);
-		if (same_want(&u->wanted, &u->in_force))
+		if (!u->stuck && same_want(&u->wanted, &u->in_force))
 			continue;
 		want_either(&either, &u->wanted, &u->in_force);
 		put_in_force(u, &either);
@@ -236,7 +248,7 @@ void prefilters_narrow(struct prefilters *ps)
 	for (unsigned int i = 0; i < ps->count; i++) {
 		struct use *u = &ps->uses[i];
 
-		if (u->wanted.all)
+		if (u->wanted.all && !u->stuck)
 			u->said.text[0] = '\0'; /* nobody asks for what was refused */
 		put_in_force(u, &u->wanted);
 		u->wanted = (struct want){.all = false};

@@ -35,7 +35,7 @@ void prefilters_widen(struct prefilters *ps);
 /* After it: what they do not want comes no more. */
 void prefilters_narrow(struct prefilters *ps);
 
-/* Why all packets of a port come though its runs want less; NULL: they do not. */
+/* Why more packets of a port come than its runs want, or fewer; NULL: neither. */
 const char *prefilters_warning(const struct prefilters *ps, const struct port *p);
 
 /* What a port's device goes by now; until the next change. NULL: all packets come. */

@@ -249,8 +249,7 @@ static void add_filter_warnings(json_t *texts, const struct daemon *d)
 		const char *warning = prefilters_warning(d->prefilters, d->machine->ports[i]);
 
 		if (warning != NULL)
-			(void)json_array_append_new(texts,
-				json_sprintf("all packets come to the recorder: %s", warning));
+			(void)json_array_append_new(texts, json_string(warning));
 	}
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_active(d->runs, i)) != NULL; i++)
 		add_engine_warning(texts, r);

@@ -3,6 +3,7 @@
 #include "control/prefilters.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +21,18 @@ static struct port *const port_list[] = {&ports[0], &ports[1]};
 static struct prefilters *ps;
 static char history[4096]; /* what the first port was told, in order */
 static int fail_set;
+static int fail_all;        /* to let go of the rules before */
 static unsigned int logged; /* lines */
+static char log_text[512];  /* the last one */
 
 void log_line(enum log_level level, const char *format, ...)
 {
+	va_list args;
+
 	(void)level;
-	(void)format;
+	va_start(args, format);
+	(void)vsnprintf(log_text, sizeof(log_text), format, args);
+	va_end(args);
 	logged++;
 }
 
@@ -45,6 +52,10 @@ int port_set_prefilter(struct port *p, const struct rules *rules, struct errbuf 
 	ck_assert_ptr_eq(p, &ports[0]);
 	if (rules != NULL && fail_set != 0)
 		return fail_with(ret, fail_set, "%s: too many rules", rules->name);
+	if (fail_all != 0) {
+		tell("stuck ");
+		return fail_with(ret, fail_all, "port 'left': still drops");
+	}
 	tell(rules == NULL ? "all" : "[");
 	for (unsigned int i = 0; rules != NULL && i < rules->count; i++) {
 		(void)snprintf(text, sizeof(text), "%c%u", actions[rules->list[i].action],
@@ -102,7 +113,7 @@ static void open_with(enum prefilter_mode mode)
 {
 	const enum prefilter_mode modes[] = {mode, PREFILTER_STACK};
 
-	fail_set = 0;
+	fail_set = fail_all = 0;
 	logged = 0;
 	history[0] = '\0';
 	ports[0] = (struct port){.name = "left", .has_prefilter = true};
@@ -203,6 +214,22 @@ START_TEST(what_goes_on_being_refused_is_logged_once_and_told_as_long_as_it_is_w
 }
 END_TEST
 
+START_TEST(a_device_that_keeps_to_its_rules_is_asked_again_and_told_of)
+{
+	(void)TOLD(WEB SSH);
+	fail_all = -EIO;
+	(void)TOLD("");
+	ck_assert_ptr_nonnull(strstr(prefilters_warning(ps, &ports[0]), "still drops"));
+	ck_assert_ptr_nonnull(strstr(log_text, "still drops"));
+	ck_assert_ptr_null(strstr(log_text, "all packets come"));
+	ck_assert_str_eq(TOLD(""), "stuck | stuck ");
+	ck_assert_uint_eq(logged, 1);
+	fail_all = 0;
+	ck_assert_str_eq(TOLD(""), "all | ");
+	ck_assert_ptr_null(prefilters_warning(ps, &ports[0]));
+}
+END_TEST
+
 START_TEST(a_port_that_is_off_or_cannot_is_left_alone)
 {
 	open_with(PREFILTER_OFF);
@@ -225,6 +252,7 @@ static Suite *suite(void)
 	tcase_add_test(c, what_a_device_refuses_lets_all_come);
 	tcase_add_test(
 		c, what_goes_on_being_refused_is_logged_once_and_told_as_long_as_it_is_wanted);
+	tcase_add_test(c, a_device_that_keeps_to_its_rules_is_asked_again_and_told_of);
 	tcase_add_test(c, a_port_that_is_off_or_cannot_is_left_alone);
 	suite_add_tcase(s, c);
 	return s;
