@@ -7,8 +7,8 @@
 #include "wirespool/log.h"
 
 enum {
-	WISHES_MAX = 16,
-	COMPARED_MAX = 1024, /* rules: no device goes by more */
+	WISHES_MAX = 2 * SETTINGS_LIST_MAX, /* of each recording, before an exchange and after */
+	COMPARED_MAX = 1024,                /* rules: no device goes by more */
 };
 
 /* What is wanted of a device: all packets, or those of a list of rules. */

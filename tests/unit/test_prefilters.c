@@ -88,7 +88,7 @@ static struct rules *rules_of(const char *text)
 /* What the device is told when the live runs want these, each NULL-ended; "" for who wants all. */
 static const char *told(const char *const wants[])
 {
-	struct rules *rules[4] = {NULL};
+	struct rules *rules[SETTINGS_LIST_MAX] = {NULL};
 	unsigned int count = 0;
 
 	history[0] = '\0';
@@ -230,6 +230,19 @@ START_TEST(a_device_that_keeps_to_its_rules_is_asked_again_and_told_of)
 }
 END_TEST
 
+START_TEST(all_recordings_may_have_rules_of_their_own)
+{
+	static char texts[SETTINGS_LIST_MAX][64];
+	const char *wants[SETTINGS_LIST_MAX + 1] = {NULL};
+
+	for (unsigned int i = 0; i < SETTINGS_LIST_MAX; i++) {
+		(void)snprintf(texts[i], sizeof(texts[i]), "keep udp any any any %u\n", i + 1);
+		wants[i] = texts[i];
+	}
+	ck_assert_ptr_null(strstr(told(wants), "all"));
+}
+END_TEST
+
 START_TEST(a_port_that_is_off_or_cannot_is_left_alone)
 {
 	open_with(PREFILTER_OFF);
@@ -253,6 +266,7 @@ static Suite *suite(void)
 	tcase_add_test(
 		c, what_goes_on_being_refused_is_logged_once_and_told_as_long_as_it_is_wanted);
 	tcase_add_test(c, a_device_that_keeps_to_its_rules_is_asked_again_and_told_of);
+	tcase_add_test(c, all_recordings_may_have_rules_of_their_own);
 	tcase_add_test(c, a_port_that_is_off_or_cannot_is_left_alone);
 	suite_add_tcase(s, c);
 	return s;
