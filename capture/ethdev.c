@@ -509,8 +509,8 @@ static int attach_prefilter(
 		return fail_with(err, r, "%s: %s", o->device, why.text);
 	if (!pinned)
 		source_warn(s,
-			"the prefilter's maps are not pinned: /sys/fs/bpf is not mounted, or "
-			"not ours to write to");
+			"the prefilter's maps are not pinned: /sys/fs/bpf is not mounted, or not "
+			"ours to write to, or another recorder has a port of this name");
 	for (unsigned int q = 0; q < o->queues; q++) {
 		e->queues[q].has_stamps = true;
 		xdp_waiter_have_stamps(&e->queues[q].waiter);

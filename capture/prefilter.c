@@ -1,12 +1,14 @@
 #include "prefilter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -30,9 +32,10 @@ static const char *const MAP_NAMES[MAPS] = {"tables", "nets", "counters", "xsks_
 struct prefilter {
 	int ifindex;
 	char program[PATH_MAX];
-	char pins[sizeof(PINS_OURS) + PORT_NAME_MAX]; /* "": none */
-	int maps[MAPS];                               /* -1: not open */
-	uint32_t slot;                                /* of the rules in force */
+	char pins[sizeof(PINS_OURS) + PORT_NAME_MAX];
+	int pins_fd;    /* the folder, locked; -1: no pins */
+	int maps[MAPS]; /* -1: not open */
+	uint32_t slot;  /* of the rules in force */
 	unsigned int rule_count;
 	int cpus;
 	struct prefilter_counters *of_cpus;
@@ -122,6 +125,7 @@ int prefilter_new(int ifindex, const char *port, struct prefilter **ret, struct 
 	if (p == NULL)
 		return fail_with(why, -ENOMEM, "no memory");
 	p->ifindex = ifindex;
+	p->pins_fd = -1;
 	p->slot = PREFILTER_NO_RULES;
 	for (unsigned int i = 0; i < MAPS; i++)
 		p->maps[i] = -1;
@@ -202,37 +206,55 @@ static int find_maps(struct prefilter *p, struct errbuf *err)
 	return 0;
 }
 
-static void remove_pins(const struct prefilter *p)
+/* The folder of the port's pins, locked: while we live, no other recorder with a port of that name has it. */
+static int claim_pins(const struct prefilter *p)
+{
+	struct statfs fs;
+	int fd;
+
+	if (statfs(PINS_FOLDER, &fs) < 0 || fs.f_type != BPF_FS_MAGIC)
+		return -1;
+	if ((mkdir(PINS_OURS, 0700) < 0 && errno != EEXIST) ||
+		(mkdir(p->pins, 0700) < 0 && errno != EEXIST))
+		return -1;
+	fd = open(p->pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
+/* Where the folder is ours. */
+static void remove_pins(struct prefilter *p)
 {
 	char path[sizeof(p->pins) + 16];
 
+	if (p->pins_fd < 0)
+		return;
 	for (unsigned int i = 0; i < MAPS; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", p->pins, MAP_NAMES[i]);
 		(void)unlink(path);
 	}
 	(void)rmdir(p->pins);
 	(void)rmdir(PINS_OURS); /* unless other ports have theirs there */
+	(void)close(p->pins_fd);
+	p->pins_fd = -1;
 }
 
 /* For bpftool and the like. Pins of a recorder that was killed are replaced. */
 static bool make_pins(struct prefilter *p)
 {
 	char path[sizeof(p->pins) + 16];
-	struct statfs fs;
 
-	if (statfs(PINS_FOLDER, &fs) < 0 || fs.f_type != BPF_FS_MAGIC)
-		return false;
-	remove_pins(p);
-	if ((mkdir(PINS_OURS, 0700) < 0 && errno != EEXIST) || mkdir(p->pins, 0700) < 0)
-		return false;
-	for (unsigned int i = 0; i < MAPS; i++) {
+	p->pins_fd = claim_pins(p);
+	for (unsigned int i = 0; i < MAPS && p->pins_fd >= 0; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", p->pins, MAP_NAMES[i]);
-		if (bpf_obj_pin(p->maps[i], path) < 0) {
+		(void)unlink(path);
+		if (bpf_obj_pin(p->maps[i], path) < 0)
 			remove_pins(p);
-			return false;
-		}
 	}
-	return true;
+	return p->pins_fd >= 0;
 }
 
 int prefilter_attach(struct prefilter *p, bool *ret_pinned, struct errbuf *err)
@@ -249,8 +271,6 @@ int prefilter_attach(struct prefilter *p, bool *ret_pinned, struct errbuf *err)
 	if (p->of_cpus == NULL)
 		return fail_with(err, -ENOMEM, "no memory for the counters of %d CPUs", p->cpus);
 	*ret_pinned = make_pins(p);
-	if (!*ret_pinned)
-		p->pins[0] = '\0';
 	return 0;
 }
 
@@ -258,8 +278,7 @@ void prefilter_free(struct prefilter *p)
 {
 	if (p == NULL)
 		return;
-	if (p->of_cpus != NULL && p->pins[0] != '\0')
-		remove_pins(p);
+	remove_pins(p);
 	for (unsigned int i = 0; i < MAPS; i++)
 		if (p->maps[i] >= 0)
 			(void)close(p->maps[i]);

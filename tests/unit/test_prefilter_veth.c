@@ -46,7 +46,7 @@ enum {
 };
 
 static const char *const DEVICES[PORTS] = {"af_xdp:wsp0", "af_xdp:wsq0"};
-static const char *const NAMES[PORTS] = {"wsp0", "wsq.0"};
+static const char *names[PORTS] = {"wsp0", "wsq.0"};
 static struct rte_mempool *pools[PORTS];
 static struct source src[PORTS];
 static int far_fds[PORTS]; /* raw, bound to wsp1 and wsq1 */
@@ -58,7 +58,7 @@ static int near_listener, far_tcp = -1, near_tcp = -1;
 static int open_port(unsigned int port, struct errbuf *err)
 {
 	struct source_options so = {
-		.name = NAMES[port],
+		.name = names[port],
 		.device = DEVICES[port],
 		.queues = 1,
 		.descriptors = port == 0 ? 2048 : 256, /* fewer than the kernel has buffers */
@@ -522,6 +522,23 @@ START_TEST(its_maps_are_pinned_while_the_port_is_open)
 }
 END_TEST
 
+START_TEST(pins_are_of_who_had_the_name_first)
+{
+	struct errbuf err = {0};
+	bool told, stay;
+
+	xdp_class.close(&src[1]);
+	names[1] = names[0];
+	ck_assert_msg(open_port(1, &err) == 0, "%s", err.text);
+	told = warns(1, "not pinned");
+	xdp_class.close(&src[1]);
+	stay = has_pin("wsp0/counters");
+	names[1] = "wsq.0";
+	ck_assert_msg(open_port(1, &err) == 0, "%s", err.text);
+	ck_assert(told && stay);
+}
+END_TEST
+
 /* As when a recorder is killed: its sockets leave the map, program and rules stay. */
 static void take_socket_away(void)
 {
@@ -675,6 +692,7 @@ static Suite *prefilter_suite(void)
 	tcase_add_test(t, all_mbufs_of_the_pool_can_be_received_into);
 	tcase_add_test(t, a_packet_has_the_time_of_its_coming);
 	tcase_add_test(t, its_maps_are_pinned_while_the_port_is_open);
+	tcase_add_test(t, pins_are_of_who_had_the_name_first);
 	tcase_add_test(t, without_a_socket_all_packets_pass);
 	tcase_add_test(t, the_ledger_counts_while_a_run_is_live);
 	tcase_add_test(t, other_devices_have_none);
