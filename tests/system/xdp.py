@@ -250,6 +250,19 @@ def port_of(status):
     return status["ports"][0]
 
 
+def rules_now(d):
+    """What the port's device goes by."""
+    return [r["rule"] for r in port_of(d.status()).get("prefilter_rules", ["all"])]
+
+
+def comes_true(what, condition):
+    try:
+        until(what, condition)
+    except TimeoutError:
+        return False
+    return True
+
+
 def prefilter_of(port):
     return tuple(port.get(f"prefilter_{what}_pkts", 0) for what in ("redirected", "passed", "dropped"))
 
@@ -407,6 +420,8 @@ def part_live():
             spans.append((ns_of(json.loads(got.stdout)["since"]), port))
             until("the new rules' time", lambda: ns_of(d.status()["now"]) > spans[-1][0])
             d.wait_received(run_id, d.find(run_id)["received_pkts"] + 200)
+    claim(f"{name}: after a change the prefilter has the new rules alone",
+          comes_true("the rules before to go", lambda: rules_now(d) == texts[port].splitlines()), rules_now(d))
     with session.silent():
         port = settled(d)
         arrived = arrived_pkts() - arrived
@@ -457,9 +472,6 @@ def part_several():
         for s in senders.values():
             s.send(100)
         return {port: len([n for n in receivers[port].take() if n >= first[port]]) for port in senders}
-
-    def rules_now():
-        return [r["rule"] for r in port_of(d.status()).get("prefilter_rules", ["all"])]
 
     claim(f"{name}: while nothing is live, nothing is taken", send_all() == {KEPT: 100, OTHER: 100, FLOOD: 100}
           and port_of(d.status())["prefilter_rules"] == [], d.status()["ports"])
