@@ -28,6 +28,7 @@ enum {
 	NO_TAGS = 0, /* no link type has its type field at 0 and the payload right behind it */
 	LINK_HEADER_MAX = 20,
 	IPV6_NEXT_HEADER = 6,
+	TEXT_SHOWN = 200, /* bytes of an expression in a sentence, before what is wrong with it */
 };
 
 /*
@@ -234,7 +235,7 @@ static int classic_compile(
 	int r, loop;
 
 	if (pcap == NULL)
-		return fail_with(err, -ENOMEM, "no memory to compile the filter '%s'", text);
+		return fail_with(err, -ENOMEM, "no memory to compile a filter");
 	r = pcap_compile(pcap, &e->classic, text, 0, NETMASK_OF_FILE);
 	if (r != 0)
 		goto refused;
@@ -258,7 +259,8 @@ static int classic_compile(
 	pcap_close(pcap);
 	return loop;
 refused:
-	r = fail_with(err, -EINVAL, "filter '%s': %s", text, pcap_geterr(pcap));
+	r = fail_with(err, -EINVAL, "filter '%.*s%s': %s", TEXT_SHOWN, text,
+		strlen(text) > TEXT_SHOWN ? "..." : "", pcap_geterr(pcap));
 	pcap_close(pcap);
 	return r;
 no_memory:

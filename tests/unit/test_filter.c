@@ -611,6 +611,21 @@ START_TEST(wrong_expression_says_what_libpcap_says_and_stores_nothing)
 }
 END_TEST
 
+START_TEST(what_libpcap_says_is_told_however_long_the_expression_is)
+{
+	struct errbuf err;
+	char text[2000];
+
+	memset(text, ' ', sizeof(text));
+	memcpy(text, "udp", 3);
+	(void)strcpy(text + sizeof(text) - 10, "prot 53");
+	ck_assert_int_eq(compile_fails(text, DLT_EN10MB, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "filter 'udp "));
+	ck_assert_ptr_nonnull(strstr(err.text, "...': "));
+	ck_assert_ptr_nonnull(strstr(err.text, "syntax error"));
+}
+END_TEST
+
 START_TEST(expression_that_can_match_nothing_is_an_error)
 {
 	struct errbuf err;
@@ -1126,6 +1141,7 @@ END_TEST
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, wrong_expression_says_what_libpcap_says_and_stores_nothing);
+	tcase_add_test(tc, what_libpcap_says_is_told_however_long_the_expression_is);
 	tcase_add_test(tc, expression_that_can_match_nothing_is_an_error);
 	tcase_add_test(tc, link_type_without_the_protocol_is_an_error);
 	tcase_add_test(tc, what_no_packet_tells_is_an_error);
