@@ -5,7 +5,7 @@
  * Compiled by libpcap; run as native code where DPDK's JIT has the CPU and its verifier can bear the
  * program, else interpreted by libpcap.
  *
- * Threads  immutable; compile from one thread at a time, as pcap_compile() is not safe otherwise.
+ * Threads  immutable; may be compiled on several threads at once, as pcap_compile() may since libpcap 1.8.
  * Memory   expression_compile() allocates all; matching allocates nothing.
  */
 

@@ -1,7 +1,6 @@
 #include "judge.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,19 +25,15 @@ static unsigned int tunnels_of(unsigned int inner)
 	return tunnels;
 }
 
-/* libpcap looks up names of services and hosts in what all threads share. */
 static int compile(struct filter *f, const struct filter_options *o, struct errbuf *err)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	unsigned int how = (o->vlan == FILTER_VLAN_STRICT ? EXPRESSION_LITERAL : 0) |
 			   (o->fragments == FILTER_FRAGMENTS_LITERAL ? EXPRESSION_WHOLE : 0);
 	int r;
 
 	if (o->expression == NULL || o->expression[0] == '\0')
 		return 0;
-	(void)pthread_mutex_lock(&lock);
 	r = expression_compile(o->expression, f->linktype, how, &f->expression, err);
-	(void)pthread_mutex_unlock(&lock);
 	if (r == 0 && expression_keeps_all(f->expression)) {
 		expression_free(f->expression);
 		f->expression = NULL;

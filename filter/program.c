@@ -11,7 +11,6 @@ enum { NO_TARGET = -1, LEAD_IN = 24 };
 struct ebpf_insn *emit(
 	struct emitter *e, unsigned int code, unsigned int dst, unsigned int src, uint32_t imm)
 {
-	static struct ebpf_insn nowhere;
 	struct ebpf_insn *insn;
 
 	if (e->count == e->room) {
@@ -26,7 +25,7 @@ struct ebpf_insn *emit(
 			e->targets = targets;
 		if (insns == NULL || targets == NULL) {
 			e->no_memory = true;
-			return &nowhere;
+			return &e->nowhere;
 		}
 		e->room = room;
 	}

@@ -65,6 +65,7 @@ struct emitter {
 	uint32_t room;
 	bool rejects; /* some instruction jumps to the common "return 0" */
 	bool no_memory;
+	struct ebpf_insn nowhere; /* what is emitted then */
 };
 
 extern const struct form program_mbuf_form;
