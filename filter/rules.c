@@ -296,10 +296,10 @@ static int line_parse(struct parser *p, char *line)
 		return fault(p, "a rule has at most %d bytes, got %zu", LINE_MAX_BYTES, length);
 	memcpy(copy, line, length + 1);
 	count = split(copy, words);
-	/* A fault quotes words: it is one line, whatever the file holds. No rule has such bytes. */
+	/* A fault quotes words: it is one line of ASCII, whatever the file holds, as is every rule. */
 	for (unsigned int i = 0; i < count; i++)
 		for (char *c = words[i]; *c != '\0'; c++)
-			if ((unsigned char)*c < ' ' || *c == 0x7f)
+			if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f)
 				*c = '?';
 	err = words_parse(p, words, count, &r);
 	if (err < 0)

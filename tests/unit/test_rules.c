@@ -190,6 +190,13 @@ START_TEST(faults_are_told_with_file_line_value_and_rule)
 		{"ke\x1b\x7fp any any any any any",
 			"rules.txt:1: the action must be keep, drop, cut=N, cut=headers or "
 			"cut=headers+N, got \"ke??p\""},
+		/* Latin-1, which JSON cannot carry, and a byte order mark, which nobody sees. */
+		{"keep t\xe9p any any any any",
+			"rules.txt:1: the protocol must be any, a name as tcp, udp or icmp6, or a "
+			"number 0..255, got \"t?p\""},
+		{"\xef\xbb\xbfkeep any any any any any",
+			"rules.txt:1: the action must be keep, drop, cut=N, cut=headers or "
+			"cut=headers+N, got \"???keep\""},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
