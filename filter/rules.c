@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "flow_key.h"
+#include "program_maybe.h"
 #include "wirespool/units.h"
 
 enum {
@@ -105,7 +106,7 @@ static int protocol_parse(const struct parser *p, const char *word, int *ret)
 	} protocols[] = {{"any", PROTOCOL_ANY}, {"tcp", 6}, {"udp", 17}, {"icmp", 1}, {"icmp6", 58},
 		{"icmpv6", 58}, {"ipv6-icmp", 58}, {"sctp", 132}, {"dccp", 33}, {"udplite", 136},
 		{"igmp", 2}, {"ipip", 4}, {"ipv6", 41}, {"rsvp", 46}, {"gre", 47}, {"esp", 50},
-		{"ah", 51}, {"eigrp", 88}, {"ospf", 89}, {"pim", 103}, {"vrrp", 112},
+		{"ah", IPPROTO_AH}, {"eigrp", 88}, {"ospf", 89}, {"pim", 103}, {"vrrp", 112},
 		{"l2tp", 115}};
 
 	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
@@ -191,7 +192,17 @@ static int ports_parse(const struct parser *p, const char *name, char *word, str
 
 /* One line */
 
-/* A rule with ports of a protocol that has none would never match: nobody means that. */
+/* Such headers are passed over: a packet's protocol is what comes behind them. */
+static bool is_passed_over(const struct rule *r)
+{
+	bool is_ipv6 = r->src.net.version == 6 || r->dst.net.version == 6;
+
+	if (r->protocol == PROTOCOL_ANY)
+		return false;
+	return r->protocol == IPPROTO_AH || (is_ipv6 && is_extension((uint32_t)r->protocol));
+}
+
+/* What would never match nobody means: ports of a protocol that has none, for one. */
 static int check_whole(const struct parser *p, const struct rule *r, const char *protocol)
 {
 	uint8_t src = r->src.net.version, dst = r->dst.net.version;
@@ -199,6 +210,11 @@ static int check_whole(const struct parser *p, const struct rule *r, const char 
 	if (src != 0 && dst != 0 && src != dst)
 		return fault(
 			p, "src-net is IPv%u and dst-net is IPv%u: no packet has both", src, dst);
+	if (is_passed_over(r))
+		return fault(p,
+			"protocol %s would match no packet: rules look behind its header, at what "
+			"follows",
+			protocol);
 	if (rule_has_ports(r) && r->protocol != PROTOCOL_ANY &&
 		flow_classes[r->protocol] < CLASS_PORTS)
 		return fault(p, "protocol %s has no ports: sport and dport must be any", protocol);

@@ -13,8 +13,9 @@
  *
  * action   keep: as the recording stores packets; drop; cut=N, cut=headers, cut=headers+N: keep,
  *          and store no more of it than that (cut_parse())
- * proto    any, a name (tcp udp sctp dccp udplite icmp icmp6 igmp gre esp ah ipip ...) or IANA's
- *          number. 224 to 252 are assigned to nobody and cannot be named: see flow_key.h.
+ * proto    any, a name (tcp udp sctp dccp udplite icmp icmp6 igmp gre esp ipip ...) or IANA's
+ *          number: of what follows IPv6's extension headers and AH. 224 to 252 are assigned to nobody
+ *          and cannot be named: see flow_key.h.
  * net      any, an address, or ADDRESS/BITS with no bit set behind them; IPv4 or IPv6
  * port     any, a number, or FIRST-LAST. All of them, 0-65535, are any.
  *

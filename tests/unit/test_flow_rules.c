@@ -373,7 +373,7 @@ START_TEST(a_rule_behind_a_keep_rule_of_its_packets_stays_with_the_recorder)
 		set_to("keep tcp any any 10.1.0.0/16 any\ndrop tcp any any 10.0.0.0/8 22"), 0);
 	ck_assert_uint_eq(set_to("cut=64 tcp any any any 22\ndrop tcp any any 10.0.0.0/8 any"), 0);
 	ck_assert_uint_eq(set_to("keep any any any any 22\ndrop tcp any any any 20-30"), 0);
-	ck_assert_uint_eq(set_to("keep ah any any any any\ndrop tcp any any any 22"), 0);
+	ck_assert_uint_eq(set_to("keep 60 any any any any\ndrop tcp any any any 22"), 0);
 
 	ck_assert_uint_eq(
 		set_to("keep tcp any any 10.0.0.0/8 any\ndrop tcp any any 11.0.0.0/8 22"), 1);

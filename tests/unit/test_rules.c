@@ -97,8 +97,7 @@ START_TEST(protocols_have_names_and_numbers)
 		int number;
 	} cases[] = {{"any", PROTOCOL_ANY}, {"tcp", 6}, {"udp", 17}, {"sctp", 132}, {"dccp", 33},
 		{"udplite", 136}, {"icmp", 1}, {"icmp6", 58}, {"igmp", 2}, {"gre", 47}, {"esp", 50},
-		{"ah", 51}, {"ipip", 4}, {"0", 0}, {"6", 6}, {"223", 223}, {"253", 253},
-		{"255", 255}};
+		{"ipip", 4}, {"0", 0}, {"6", 6}, {"223", 223}, {"253", 253}, {"255", 255}};
 	char text[64];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -173,6 +172,14 @@ START_TEST(faults_are_told_with_file_line_value_and_rule)
 			"rules.txt:1: protocol icmp has no ports: sport and dport must be any"},
 		{"keep 47 any 0-65534 any any",
 			"rules.txt:1: protocol 47 has no ports: sport and dport must be any"},
+		{"keep ah any any any any", "rules.txt:1: protocol ah would match no packet: rules "
+					    "look behind its header, at what follows"},
+		{"drop 51 any any 10.0.0.0/8 any",
+			"rules.txt:1: protocol 51 would match no packet: rules look behind its "
+			"header, at what follows"},
+		{"keep 135 any any 2001:db8::/32 any",
+			"rules.txt:1: protocol 135 would match no packet: rules look behind its "
+			"header, at what follows"},
 		{"keep tcp any any any",
 			"rules.txt:1: a rule is ACTION PROTO SRC-NET SPORT DST-NET DPORT [either "
 			"way], here are only 5 words"},
