@@ -428,11 +428,6 @@ unsigned int expression_flat_views(const struct expression *e)
 	return count;
 }
 
-static inline bool is_tag_type(rte_be16_t type)
-{
-	return type == RTE_BE16(0x8100) || type == RTE_BE16(0x88a8) || type == RTE_BE16(0x9100);
-}
-
 static bool is_tag(const struct rte_mbuf *m, uint32_t off)
 {
 	rte_be16_t buf, type;

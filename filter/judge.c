@@ -28,11 +28,6 @@ enum {
 	IPV6_NEXT_HEADER = 6,
 };
 
-static inline bool is_tag_type(rte_be16_t type)
-{
-	return type == RTE_BE16(0x8100) || type == RTE_BE16(0x88a8) || type == RTE_BE16(0x9100);
-}
-
 static inline bool is_label_type(rte_be16_t type)
 {
 	return type == RTE_BE16(0x8847) || type == RTE_BE16(0x8848) || type == RTE_BE16(0x8864);

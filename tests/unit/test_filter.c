@@ -459,7 +459,7 @@ static void reference_compile(const char *expression, int linktype, struct bpf_p
 	reference_compile_how(expression, linktype, 0, ret);
 }
 
-static bool is_tag_type(const uint8_t *p)
+static bool is_tag_at(const uint8_t *p)
 {
 	return (p[0] == 0x81 && p[1] == 0) || (p[0] == 0x88 && p[1] == 0xa8) ||
 	       (p[0] == 0x91 && p[1] == 0);
@@ -471,7 +471,7 @@ static uint32_t tags_remove(const struct made *p, uint32_t type_off, uint8_t *re
 	uint32_t len = p->len;
 
 	memcpy(ret_data, p->data, len);
-	for (int i = 0; i < 2 && len >= type_off + 2 && is_tag_type(ret_data + type_off); i++) {
+	for (int i = 0; i < 2 && len >= type_off + 2 && is_tag_at(ret_data + type_off); i++) {
 		uint32_t behind = len < type_off + 4 ? len : type_off + 4;
 
 		memmove(ret_data + type_off, ret_data + behind, len - behind);
