@@ -52,7 +52,11 @@ void stream_see_face(struct stream *s)
 	if (face == s->face)
 		return;
 	s->face = face;
-	if (s->segment != NULL && s->segment->face != face && face->from_ns < s->cut_ns)
+	if (s->segment == NULL || s->segment->face == face)
+		return;
+	while (face->older != s->segment->face) /* the first of those that it has not */
+		face = face->older;
+	if (face->from_ns < s->cut_ns)
 		s->cut_ns = face->from_ns;
 }
 

@@ -501,6 +501,29 @@ START_TEST(a_run_that_is_described_anew_begins_a_new_file_at_that_time)
 }
 END_TEST
 
+START_TEST(a_writer_that_hears_late_of_two_descriptions_begins_a_file_for_each)
+{
+	struct run_options o;
+	struct totals t;
+	struct rig g;
+
+	rig_open(&g, 1, 1, 16);
+	o = rig_options(&g);
+	rig_start(&g, &o);
+	ck_assert_int_eq(run_redescribe(g.run, &o, START_NS + 10, &err), 0);
+	ck_assert_int_eq(run_redescribe(g.run, &o, START_NS + 20, &err), 0);
+	put(g.rings[0], START_NS);
+	put(g.rings[0], START_NS + 10);
+	put(g.rings[0], START_NS + 19);
+	put(g.rings[0], START_NS + 20);
+	rig_finish(&g);
+	t = read_back(&g);
+	ck_assert_uint_eq(t.sealed, 3);
+	ck_assert_uint_eq(t.pkts, 4);
+	rig_close(&g);
+}
+END_TEST
+
 START_TEST(packets_of_many_rings_are_in_the_order_of_time)
 {
 	struct run_options o;
@@ -922,6 +945,7 @@ int main(void)
 	tcase_add_test(c, rotation_on_the_clock_cuts_between_packets_at_the_boundary);
 	tcase_add_test(c, a_quiet_run_is_cut_on_time_without_a_packet);
 	tcase_add_test(c, a_run_that_is_described_anew_begins_a_new_file_at_that_time);
+	tcase_add_test(c, a_writer_that_hears_late_of_two_descriptions_begins_a_file_for_each);
 	tcase_add_test(c, packets_of_many_rings_are_in_the_order_of_time);
 	tcase_add_test(c, a_run_ends_though_one_of_its_rings_fell_silent_earlier);
 	tcase_add_test(c, rings_that_fill_up_beside_a_silent_one_are_still_merged);
