@@ -53,37 +53,6 @@ static void forget_next(struct run_work *w)
 		w->rules[i].switch_ns = UINT64_MAX;
 }
 
-/* c is the run's from here on, whatever comes of it. */
-static int begin(struct runs *rs, struct recording_run *r, struct choice *c, uint64_t switch_ns,
-	struct errbuf *err)
-{
-	struct run_work *w = r->work;
-	int e;
-
-	w->next = c;
-	e = tables_new(w, c, &w->next_tables, err);
-	if (e < 0) {
-		forget_next(w);
-		return e;
-	}
-	w->switch_ns = switch_ns;
-	for (unsigned int i = 0; i < w->port_count; i++) {
-		w->rules[i].switch_ns = w->switch_ns;
-		w->rules[i].next = (struct rx_choice){
-			.filter = c->filter, .tables = w->next_tables[i], .cut = c->settings.cut};
-	}
-	e = runs_publish(rs, err);
-	if (e < 0) {
-		forget_next(w);
-		return e;
-	}
-	if (c->since_ns == 0)
-		c->since_ns = w->switch_ns;
-	if (run_redescribe_as(r, c, w->switch_ns, err) < 0)
-		log_error("%s: its files do not say from when on its filter is another", err->text);
-	return 0;
-}
-
 /* Its time has come, and that of packets which the kernel stamped before it. */
 static void complete(struct runs *rs, struct recording_run *r)
 {
@@ -115,32 +84,90 @@ static void complete(struct runs *rs, struct recording_run *r)
 	r->engine = filter_engine(w->choice->filter);
 }
 
-static void log_begin(const struct recording_run *r, const struct choice *c)
+static void refuse(struct runs *rs, struct recording_run *r, const struct errbuf *why)
 {
-	char since[UNITS_TEXT];
+	unsigned int generation = r->work->next->generation;
 
-	log_info("run %s: filter generation %u from %s on: %s", r->id, c->generation,
-		utc_format(r->work->switch_ns, since), c->text[0] != '\0' ? c->text : "all");
+	forget_next(r->work);
+	log_error("run %s: %s; the filter before goes on", r->id, why->text);
+	(void)choices_refuse(rs->options.choices, r->recording, generation, why);
 }
 
-static void follow_choice(struct runs *rs, struct recording_run *r, uint64_t switch_ns)
+/* Takes what the run is to keep next, and makes its tables. True: it is ready, and nobody knows of it yet. */
+static bool prepare(struct runs *rs, struct recording_run *r)
 {
 	struct run_work *w = r->work;
 	struct choice *c = choices_get(rs->options.choices, r->recording);
-	unsigned int generation;
 	struct errbuf err;
 
 	if (c == NULL || c->generation == w->choice->generation) {
 		choice_release(c);
-		return;
+		return false;
 	}
-	generation = c->generation;
-	if (begin(rs, r, c, switch_ns, &err) == 0) {
-		log_begin(r, c);
-		return;
+	w->next = c;
+	w->next_told = false;
+	if (tables_new(w, c, &w->next_tables, &err) < 0) {
+		refuse(rs, r, &err);
+		return false;
 	}
-	log_error("run %s: %s; the filter before goes on", r->id, err.text);
-	(void)choices_refuse(rs->options.choices, r->recording, generation, &err);
+	return true;
+}
+
+static bool is_prepared(const struct recording_run *r)
+{
+	return r->work->next != NULL && !r->work->next_told;
+}
+
+static void name_instant(struct run_work *w, uint64_t switch_ns)
+{
+	w->switch_ns = switch_ns;
+	for (unsigned int i = 0; i < w->port_count; i++) {
+		w->rules[i].switch_ns = switch_ns;
+		w->rules[i].next = (struct rx_choice){.filter = w->next->filter,
+			.tables = w->next_tables[i],
+			.cut = w->next->settings.cut};
+	}
+}
+
+/* The lcores have it in their plan; now the writers. */
+static void tell_writers(struct recording_run *r)
+{
+	struct run_work *w = r->work;
+	struct choice *c = w->next;
+	char since[UNITS_TEXT];
+	struct errbuf err;
+
+	w->next_told = true;
+	if (c->since_ns == 0)
+		c->since_ns = w->switch_ns;
+	if (run_redescribe_as(r, c, w->switch_ns, &err) < 0)
+		log_error("%s: its files do not say from when on its filter is another", err.text);
+	log_info("run %s: filter generation %u from %s on: %s", r->id, c->generation,
+		utc_format(w->switch_ns, since), c->text[0] != '\0' ? c->text : "all");
+}
+
+/*
+ * All that were prepared, at one instant, in whole milliseconds, as the note in their files has it. It is named
+ * last: to make tables, and to free those of an exchange before, may take longer than it is ahead.
+ */
+static void begin_prepared(struct runs *rs)
+{
+	uint64_t switch_ns = (capture_now_ns() + AHEAD_NS) / MS * MS;
+	struct errbuf err;
+	int e;
+
+	for (unsigned int i = 0; i < rs->active_count; i++)
+		if (is_prepared(rs->active[i]))
+			name_instant(rs->active[i]->work, switch_ns);
+	e = runs_publish(rs, &err);
+	for (unsigned int i = 0; i < rs->active_count; i++) {
+		if (!is_prepared(rs->active[i]))
+			continue;
+		if (e < 0)
+			refuse(rs, rs->active[i], &err);
+		else
+			tell_writers(rs->active[i]);
+	}
 }
 
 bool runs_take_later(const struct runs *rs, const char *recording, const struct choice *c)
@@ -159,8 +186,7 @@ bool runs_take_later(const struct runs *rs, const char *recording, const struct 
 void runs_exchange(struct runs *rs)
 {
 	uint64_t now_ns = capture_now_ns();
-	/* The same for all runs; whole milliseconds, as the note in their files has it. */
-	uint64_t switch_ns = (now_ns + AHEAD_NS) / MS * MS;
+	bool prepared = false;
 
 	for (unsigned int i = 0; i < rs->active_count; i++) {
 		struct recording_run *r = rs->active[i];
@@ -170,7 +196,9 @@ void runs_exchange(struct runs *rs)
 			continue;
 		if (w->next != NULL && now_ns >= w->switch_ns + RUNS_GRACE_NS)
 			complete(rs, r);
-		if (w->next == NULL && !w->made_up)
-			follow_choice(rs, r, switch_ns);
+		if (w->next == NULL && !w->made_up && prepare(rs, r))
+			prepared = true;
 	}
+	if (prepared)
+		begin_prepared(rs);
 }

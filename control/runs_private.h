@@ -27,6 +27,7 @@ struct run_work {
 	struct choice *next;           /* from switch_ns on; NULL: none is to come */
 	struct filter_tables **next_tables;
 	uint64_t switch_ns;
+	bool next_told;               /* lcores and writers know of next */
 	char *fingerprint;            /* of the recording that it was made of */
 	struct occurrence occurrence; /* of the window */
 	bool made_up;

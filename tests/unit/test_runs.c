@@ -58,6 +58,7 @@ static struct {
 	unsigned int refused;
 	const struct rules *wants[64]; /* of the last plan; only compared */
 	unsigned int want_count;
+	uint64_t tables_take_ns;
 	int fail_tables, fail_filter, fail_stripe, fail_ring_at, fail_run, fail_publish;
 	unsigned int rings_made, runs_made, publishes;
 	struct rx_rule plan[64];
@@ -258,6 +259,7 @@ int filter_tables_new(const struct filter_options *options, unsigned int queues,
 		world.fail_tables--;
 		return fail_with(err, -ENOMEM, "no memory for a cutoff");
 	}
+	world.now_ns += world.tables_take_ns;
 	*ret_tables = calloc(1, sizeof(struct filter_tables));
 	(*ret_tables)->queues = queues;
 	(*ret_tables)->before = before;
@@ -276,6 +278,7 @@ void filter_tables_free(struct filter_tables *t)
 	}
 	free(t);
 	world.tables--;
+	world.now_ns += world.tables_take_ns;
 }
 
 void filter_tables_count(const struct filter_tables *t, struct filter_counts *ret)
@@ -1128,6 +1131,23 @@ START_TEST(a_new_choice_goes_on_from_what_the_one_before_remembers)
 }
 END_TEST
 
+START_TEST(the_instant_is_to_come_for_all_runs_though_tables_take_long_to_make_and_to_free)
+{
+	world.tables_take_ns = SECOND;
+	(void)make_ready(1, 1000);
+	(void)trigger(0);
+	(void)trigger(0);
+	for (unsigned int generation = 2; generation < 4; generation++) {
+		release_ready();
+		(void)make_ready(generation, 1000);
+		tick_at(world.now_ns + SECOND); /* completes the exchange before as well */
+		ck_assert_uint_gt(world.plan[0].switch_ns, world.now_ns);
+		ck_assert_uint_eq(world.plan[0].switch_ns, world.plan[1].switch_ns);
+		ck_assert_uint_eq(world.all[1]->described_ns, world.plan[1].switch_ns);
+	}
+}
+END_TEST
+
 START_TEST(a_choice_that_finds_no_plan_is_refused_and_the_one_before_goes_on)
 {
 	const struct filter *before;
@@ -1348,6 +1368,8 @@ int main(void)
 	tcase_add_test(c, recording_of_always_is_one_run);
 	tcase_add_test(c, a_new_choice_takes_over_at_an_instant_to_come);
 	tcase_add_test(c, a_new_choice_goes_on_from_what_the_one_before_remembers);
+	tcase_add_test(
+		c, the_instant_is_to_come_for_all_runs_though_tables_take_long_to_make_and_to_free);
 	tcase_add_test(c, a_choice_that_finds_no_plan_is_refused_and_the_one_before_goes_on);
 	tcase_add_test(c, a_plan_that_cannot_be_cleared_up_goes_on_and_means_the_same);
 	tcase_add_test(c, a_choice_without_tables_is_refused_when_a_run_begins);
