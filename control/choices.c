@@ -17,6 +17,7 @@ enum { MAKER_NICE = 19 };
 struct wish {
 	struct wish *next;
 	struct recording_settings settings; /* wanted last */
+	int linktype;                       /* likewise */
 	struct choice *choice;              /* NULL: none was ever made */
 	struct choice *before;              /* that one; NULL: none */
 	unsigned int made;                  /* generations so far */
@@ -52,6 +53,7 @@ int choice_make(const struct recording_settings *r, int linktype, int socket_id,
 	if (c == NULL)
 		return fail_with(err, -ENOMEM, "no memory for a filter");
 	c->references = 1;
+	c->linktype = linktype;
 	e = recording_copy(r, &c->settings);
 	if (e == 0)
 		c->text = recording_filter_text(r);
@@ -229,6 +231,11 @@ static const struct recording_settings *settings_now(const struct wish *w)
 	return &w->choice->settings;
 }
 
+static int linktype_now(const struct wish *w)
+{
+	return w->job != NULL || w->choice == NULL ? w->linktype : w->choice->linktype;
+}
+
 static bool same_print(const struct recording_settings *a, const struct recording_settings *b)
 {
 	return strcmp(a->filter_print ?: "", b->filter_print ?: "") == 0;
@@ -267,7 +274,7 @@ int choices_want(struct choices *cs, const struct recording_settings *r, int lin
 	struct recording_settings copy;
 	int e;
 
-	if (w != NULL && same_print(settings_now(w), r) &&
+	if (w != NULL && same_print(settings_now(w), r) && linktype_now(w) == linktype &&
 		(w->choice != NULL || w->error.text[0] == '\0')) {
 		w->error.text[0] = '\0';
 		return 0;
@@ -283,6 +290,7 @@ int choices_want(struct choices *cs, const struct recording_settings *r, int lin
 	leave_job(cs, w);
 	recording_done(&w->settings);
 	w->settings = copy;
+	w->linktype = linktype;
 	w->error.text[0] = '\0';
 	e = begin_making(w, linktype, socket_id, &w->error);
 	if (e < 0)
@@ -359,11 +367,13 @@ bool choices_refuse(struct choices *cs, const char *recording, unsigned int gene
 	return true;
 }
 
-struct choice *choices_get(struct choices *cs, const char *recording)
+struct choice *choices_get(struct choices *cs, const char *recording, int linktype)
 {
 	const struct wish *w = find_wish(cs, recording);
 
-	return w != NULL && w->choice != NULL ? choice_share(w->choice) : NULL;
+	if (w == NULL || w->choice == NULL || w->choice->linktype != linktype)
+		return NULL;
+	return choice_share(w->choice);
 }
 
 bool choices_state(const struct choices *cs, const char *recording, struct choice_state *ret)

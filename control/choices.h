@@ -23,6 +23,7 @@ struct choice {
 	struct filter *filter;
 	struct recording_settings settings; /* that it was made of, a copy */
 	struct filter_options options;      /* of these */
+	int linktype;                       /* of the packets that it can judge */
 	char *text; /* all that is asked, as in the settings; "" for nothing */
 	unsigned int generation;
 	uint64_t since_ns; /* when live runs took to it; 0: none did */
@@ -47,7 +48,8 @@ void choices_free(struct choices *cs);
 bool choices_idle(const struct choices *cs);
 
 /*
- * From now on recording r is to keep what its settings say. What takes a moment is made now, rules later.
+ * From now on recording r is to keep what its settings say, of packets of linktype. What takes a moment is made
+ * now, rules later.
  * On failure the choice before stays, and choices_state() tells what err says.
  */
 int choices_want(struct choices *cs, const struct recording_settings *r, int linktype,
@@ -66,8 +68,11 @@ bool choices_poll(struct choices *cs);
 bool choices_refuse(struct choices *cs, const char *recording, unsigned int generation,
 	const struct errbuf *why);
 
-/* The newest choice of a recording that is ready, as a share of the caller's. NULL: there is none. */
-struct choice *choices_get(struct choices *cs, const char *recording);
+/*
+ * The newest choice of a recording that is ready, as a share of the caller's. NULL: there is none, or it is
+ * for packets of another linktype.
+ */
+struct choice *choices_get(struct choices *cs, const char *recording, int linktype);
 
 struct choice_state {
 	const struct choice *choice;               /* the newest; NULL: none yet */

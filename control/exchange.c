@@ -97,7 +97,7 @@ static void refuse(struct runs *rs, struct recording_run *r, const struct errbuf
 static bool prepare(struct runs *rs, struct recording_run *r)
 {
 	struct run_work *w = r->work;
-	struct choice *c = choices_get(rs->options.choices, r->recording);
+	struct choice *c = choices_get(rs->options.choices, r->recording, w->choice->linktype);
 	struct errbuf err;
 
 	if (c == NULL || c->generation == w->choice->generation) {

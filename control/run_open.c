@@ -333,7 +333,7 @@ static int take_choice(const struct runs *rs, const struct recording_settings *r
 
 	if (made_up)
 		return choice_make(recording, info->linktype, info->socket_id, &w->choice, err);
-	w->choice = choices_get(rs->options.choices, recording->name);
+	w->choice = choices_get(rs->options.choices, recording->name, info->linktype);
 	if (w->choice != NULL)
 		return 0;
 	if (choices_state(rs->options.choices, recording->name, &state) && state.error != NULL)
@@ -346,15 +346,15 @@ static int take_choice(const struct runs *rs, const struct recording_settings *r
 static int take_tables(const struct runs *rs, const struct recording_settings *recording,
 	struct run_work *w, struct errbuf *err)
 {
-	int e = tables_new(w, w->choice, &w->tables, err);
+	int e = tables_new(w, w->choice, &w->tables, err), linktype = w->choice->linktype;
 
 	if (e == 0 || w->made_up ||
 		!choices_refuse(rs->options.choices, recording->name, w->choice->generation, err))
 		return e;
 	log_error("recording '%s': %s; the filter before goes on", recording->name, err->text);
 	choice_release(w->choice);
-	w->choice = choices_get(rs->options.choices, recording->name);
-	return tables_new(w, w->choice, &w->tables, err);
+	w->choice = choices_get(rs->options.choices, recording->name, linktype);
+	return w->choice != NULL ? tables_new(w, w->choice, &w->tables, err) : e;
 }
 
 /* All that a run needs, up to its writers. On failure work_free() undoes it. */

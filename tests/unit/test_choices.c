@@ -15,13 +15,13 @@
 
 #include <rte_eal.h>
 
-enum { ETHERNET = 1, ANY_SOCKET = -1, WAIT_MS = 20000 };
+enum { ETHERNET = 1, RAW_IP = 12, ANY_SOCKET = -1, WAIT_MS = 20000 };
 
 static struct errbuf err;
 static struct choices *cs;
 
 /* Keys of a request, beside the name: "capture". */
-static int want(const char *keys)
+static int want_of(const char *keys, int linktype)
 {
 	static const char *const none[] = {NULL};
 	struct recording_settings r;
@@ -32,9 +32,14 @@ static int want(const char *keys)
 	(void)json_object_set_new(request, "stripes", json_pack("[s]", "null:"));
 	ck_assert_msg(recording_from_json(request, none, &r, &err) == 0, "%s", err.text);
 	json_decref(request);
-	e = choices_want(cs, &r, ETHERNET, ANY_SOCKET, &err);
+	e = choices_want(cs, &r, linktype, ANY_SOCKET, &err);
 	recording_done(&r);
 	return e;
+}
+
+static int want(const char *keys)
+{
+	return want_of(keys, ETHERNET);
 }
 
 static struct choice_state state_now(void)
@@ -80,10 +85,10 @@ START_TEST(an_expression_is_ready_at_once)
 {
 	struct choice *c;
 
-	ck_assert_ptr_null(choices_get(cs, "capture"));
+	ck_assert_ptr_null(choices_get(cs, "capture", ETHERNET));
 	ck_assert_int_eq(want("{\"filter\": \"udp\", \"snaplen\": \"96\"}"), 0);
 	ck_assert(!state_now().pending);
-	c = choices_get(cs, "capture");
+	c = choices_get(cs, "capture", ETHERNET);
 	ck_assert_ptr_nonnull(c);
 	ck_assert_uint_eq(c->generation, 1);
 	ck_assert_uint_eq(c->settings.cut.snaplen, 96);
@@ -104,12 +109,30 @@ START_TEST(the_same_again_is_no_new_generation)
 }
 END_TEST
 
+START_TEST(a_recording_that_moves_to_ports_of_another_link_type_has_its_filter_made_anew)
+{
+	struct choice *c;
+
+	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
+	ck_assert_int_eq(want_of("{\"filter\": \"udp\"}", RAW_IP), 0);
+	ck_assert_uint_eq(state_now().choice->generation, 2);
+	ck_assert_ptr_null(choices_get(cs, "capture", ETHERNET));
+	c = choices_get(cs, "capture", RAW_IP);
+	ck_assert_ptr_nonnull(c);
+	choice_release(c);
+	/* What is not ready yet does not let the one before judge packets that it does not understand. */
+	ck_assert_int_eq(want_of(RULES(KEEP_WEB), ETHERNET), 0);
+	ck_assert_ptr_null(choices_get(cs, "capture", ETHERNET));
+	ck_assert_uint_eq(wait_made().choice->generation, 3);
+}
+END_TEST
+
 START_TEST(rules_are_built_aside_while_the_choice_before_stays)
 {
 	struct choice *before;
 
 	ck_assert_int_eq(want("{\"filter\": \"udp\"}"), 0);
-	before = choices_get(cs, "capture");
+	before = choices_get(cs, "capture", ETHERNET);
 	ck_assert_int_eq(want(RULES(KEEP_WEB ", " DROP_ALL)), 0);
 	/* Until it is polled, whatever the thread has done by now. */
 	ck_assert(state_now().pending);
@@ -274,6 +297,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, an_expression_is_ready_at_once);
 	tcase_add_test(c, the_same_again_is_no_new_generation);
+	tcase_add_test(
+		c, a_recording_that_moves_to_ports_of_another_link_type_has_its_filter_made_anew);
 	tcase_add_test(c, rules_are_built_aside_while_the_choice_before_stays);
 	tcase_add_test(c, what_cannot_be_made_leaves_the_choice_before_and_says_why);
 	tcase_add_test(c, what_could_not_be_made_is_not_what_the_next_change_begins_with);

@@ -205,9 +205,10 @@ bool choices_poll(struct choices *cs)
 	return false;
 }
 
-struct choice *choices_get(struct choices *cs, const char *recording_name)
+struct choice *choices_get(struct choices *cs, const char *recording_name, int linktype)
 {
 	(void)cs;
+	(void)linktype;
 	(void)recording_name;
 	if (world.fail_filter)
 		return NULL;
