@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-enum { OPTION_TEXT_MAX = 1024 };
+enum { OPTION_TEXT_MAX = 1024, OPTION_BYTES_MAX = UINT16_MAX };
 
 static uint8_t *put_u16(uint8_t *at, uint16_t v)
 {
@@ -37,6 +37,26 @@ static uint8_t *put_text(uint8_t *at, uint16_t code, const char *text)
 	return text == NULL || text[0] == '\0'
 		       ? at
 		       : put_option(at, code, text, strnlen(text, OPTION_TEXT_MAX));
+}
+
+/* Cut, it would be another expression: what no option can hold is left out. */
+static size_t filter_option_bytes(const char *expression)
+{
+	size_t len = expression == NULL ? 0 : strlen(expression);
+
+	return len == 0 || len >= OPTION_BYTES_MAX ? 0 : 4 + padded(1 + len);
+}
+
+static uint8_t *put_filter(uint8_t *at, const char *expression)
+{
+	size_t bytes = filter_option_bytes(expression);
+
+	if (bytes == 0)
+		return at;
+	memset(at, 0, bytes); /* the value's first byte: a libpcap expression follows */
+	(void)put_u16(put_u16(at, IF_FILTER), (uint16_t)(1 + strlen(expression)));
+	memcpy(at + 5, expression, strlen(expression));
+	return at + bytes;
 }
 
 /* Two 32-bit halves, the upper one first: the format's own way with times in options. */
@@ -104,7 +124,6 @@ static uint8_t *put_section_header(uint8_t *at, const struct run_options *o)
 static uint8_t *put_interface(uint8_t *at, uint16_t linktype, const struct run_interface *i)
 {
 	const uint8_t nanoseconds = 9;
-	char filter[OPTION_TEXT_MAX];
 	uint8_t *start = at;
 
 	at = put_u32(at, PCAPNG_INTERFACE) + 4;
@@ -118,11 +137,7 @@ static uint8_t *put_interface(uint8_t *at, uint16_t linktype, const struct run_i
 	if (i->speed_bps != 0)
 		at = put_option(at, IF_SPEED, &i->speed_bps, sizeof(i->speed_bps));
 	at = put_option(at, IF_TSRESOL, &nanoseconds, 1);
-	if (i->filter != NULL && i->filter[0] != '\0') {
-		filter[0] = 0; /* a libpcap expression follows */
-		(void)snprintf(filter + 1, sizeof(filter) - 1, "%s", i->filter);
-		at = put_option(at, IF_FILTER, filter, 1 + strlen(filter + 1));
-	}
+	at = put_filter(at, i->filter);
 	return end_block(start, at);
 }
 
@@ -140,7 +155,7 @@ size_t encode_header_bytes(const struct run_options *o)
 		const struct run_interface *f = &o->interfaces[i];
 
 		bytes += 128 + text_option_bytes(f->name) + text_option_bytes(f->description) +
-			 text_option_bytes(f->filter);
+			 filter_option_bytes(f->filter);
 	}
 	return (bytes + PCAPNG_ALIGN - 1) / PCAPNG_ALIGN * PCAPNG_ALIGN;
 }

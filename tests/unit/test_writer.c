@@ -475,6 +475,34 @@ static void find_text_in_second(const char *path, bool sealed, void *arg)
 		find_text(path, sealed, "first words");
 }
 
+START_TEST(a_long_filter_is_in_the_file_as_a_whole)
+{
+	struct run_interface interface = {.name = "left"};
+	char filter[4096], text[sizeof(filter) + 64];
+	struct run_options o;
+	struct totals t;
+	size_t used = 0;
+	struct rig g;
+
+	for (unsigned int i = 1; used + 32 < sizeof(filter); i++)
+		used += (size_t)snprintf(
+			filter + used, sizeof(filter) - used, "%sport %u", i > 1 ? " or " : "", i);
+	interface.filter = filter;
+	rig_open(&g, 1, 1, 16);
+	o = rig_options(&g);
+	o.interfaces = &interface;
+	rig_start(&g, &o);
+	put(g.rings[0], START_NS);
+	rig_finish(&g);
+	t = read_back(&g);
+	ck_assert_uint_eq(t.pkts, 1);
+	ask(&g, "capinfos \"$FILE\" 2>/dev/null | sed -n 's/.*Filter string = //p'", text,
+		sizeof(text));
+	ck_assert_msg(strcmp(text, filter) == 0, "%.100s... of %zu bytes", text, strlen(text));
+	rig_close(&g);
+}
+END_TEST
+
 START_TEST(a_run_that_is_described_anew_begins_a_new_file_at_that_time)
 {
 	struct run_options o;
@@ -944,6 +972,7 @@ int main(void)
 	tcase_add_test(c, rotation_by_bytes_never_passes_the_limit);
 	tcase_add_test(c, rotation_on_the_clock_cuts_between_packets_at_the_boundary);
 	tcase_add_test(c, a_quiet_run_is_cut_on_time_without_a_packet);
+	tcase_add_test(c, a_long_filter_is_in_the_file_as_a_whole);
 	tcase_add_test(c, a_run_that_is_described_anew_begins_a_new_file_at_that_time);
 	tcase_add_test(c, a_writer_that_hears_late_of_two_descriptions_begins_a_file_for_each);
 	tcase_add_test(c, packets_of_many_rings_are_in_the_order_of_time);
