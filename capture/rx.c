@@ -165,7 +165,8 @@ struct look {
 /* What one rule takes of a burst. */
 struct share {
 	uint64_t kept;
-	uint64_t by_ref; /* of those, by reference */
+	uint64_t by_ref;  /* of those, by reference */
+	uint64_t dropped; /* of those, for want of room */
 	const uint32_t *cap_len;
 	uint32_t cut_len[BURST_PKTS];
 };
@@ -222,6 +223,7 @@ static inline void measure(struct share *s, const struct rx_entry *e, const stru
 {
 	s->kept = v->kept;
 	s->by_ref = s->kept & l->long_pkts;
+	s->dropped = 0;
 	s->cap_len = l->len;
 	if (likely(e->whole && v->recut == 0))
 		return;
@@ -288,9 +290,9 @@ static inline void put_bytes(
 	put_run(r->slots, from + run, bytes - (uint32_t)run);
 }
 
-/* Puts the kept packets into the ring, oldest first; those that find no room lose this reference. */
+/* Puts the kept packets into the ring, oldest first, as many as find room. */
 static inline void hand_over(
-	const struct rx_entry *e, const struct burst *b, const struct share *s, uint32_t flags)
+	const struct rx_entry *e, const struct burst *b, struct share *s, uint32_t flags)
 {
 	struct packet_ring *r = e->ring;
 	uint64_t kept = s->kept;
@@ -323,8 +325,7 @@ static inline void hand_over(
 	lost = bits(kept);
 	if (likely(lost == 0))
 		return;
-	for (kept &= s->by_ref; kept != 0; kept &= kept - 1)
-		rte_pktmbuf_free(b->pkts[__builtin_ctzll(kept)]);
+	s->dropped = kept & s->by_ref;
 	counter_add(&r->in.lost_ring_pkts, lost);
 	r->in.missing += lost;
 }
@@ -348,6 +349,15 @@ static uint64_t take_references(
 		rte_pktmbuf_refcnt_update(b->pkts[i], (int16_t)(references - 1));
 	}
 	return once;
+}
+
+/* References that no ring took. After all hand overs: with the last one the bytes may go, too. */
+static inline void drop_references(
+	const struct burst *b, const struct share shares[], unsigned int rules)
+{
+	for (unsigned int r = 0; r < rules; r++)
+		for (uint64_t rest = shares[r].dropped; unlikely(rest != 0); rest &= rest - 1)
+			rte_pktmbuf_free(b->pkts[__builtin_ctzll(rest)]);
 }
 
 /* Those that no ring refers to: back to their pool. */
@@ -385,6 +395,7 @@ static void distribute(
 	for (unsigned int r = 0; r < list->count; r++)
 		if (shares[r].kept != 0)
 			hand_over(&list->entries[r], b, &shares[r], q->of->flags);
+	drop_references(b, shares, list->count);
 	give_back(b, mask_of(n) & ~referred, &look, q->pool);
 }
 

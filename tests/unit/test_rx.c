@@ -11,6 +11,7 @@
 
 #include <rte_eal.h>
 #include <rte_mbuf.h>
+#include <rte_ring.h>
 
 #include "capture/frames.h"
 #include "wirespool/capture.h"
@@ -323,6 +324,72 @@ START_TEST(a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references)
 }
 END_TEST
 
+static uint8_t extern_bytes[4096];
+
+static void nothing_to_free(void *addr, void *opaque)
+{
+	(void)addr;
+	(void)opaque;
+}
+
+/* As a NIC that puts packets side by side into large buffers: the bytes are not in the mbuf. */
+static void send_external(struct rte_ring *to, struct rte_mempool *pool, unsigned int count)
+{
+	uint16_t room = sizeof(extern_bytes);
+	struct rte_mbuf_ext_shared_info *shared =
+		rte_pktmbuf_ext_shinfo_init_helper(extern_bytes, &room, nothing_to_free, NULL);
+
+	rte_mbuf_ext_refcnt_set(shared, (uint16_t)count);
+	for (unsigned int i = 0; i < count; i++) {
+		struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+		ck_assert_ptr_nonnull(m);
+		rte_pktmbuf_attach_extbuf(m, extern_bytes, 0, room, shared);
+		ck_assert_ptr_nonnull(rte_pktmbuf_append(m, 2000));
+		ck_assert_int_eq(rte_ring_enqueue(to, m), 0);
+	}
+}
+
+START_TEST(what_one_rule_has_no_room_for_is_there_for_the_next)
+{
+	struct port *p = open_port("vdev:net_ring5", 1);
+	struct packet_ring *rings[2] = {port_ring_new(p, 0, 0), port_ring_new(p, 0, 0)};
+	struct rte_mempool *pool = rte_pktmbuf_pool_create("extern", 511, 0, 0, 256, SOCKET_ID_ANY);
+	struct rte_ring *wire = rte_ring_lookup("ETH_RXTX0_net_ring5");
+	uint8_t bytes[PACKET_COPY_MAX];
+	struct rx_rule rules[2];
+	struct packet slot;
+
+	ck_assert_ptr_nonnull(pool);
+	ck_assert_ptr_nonnull(wire);
+	memset(extern_bytes, 'x', 2000);
+	rules[0] = rule_of(p, &rings[0], NULL);
+	rules[0].now.cut.snaplen = PACKET_COPY_MAX;
+	publish(rules, 1);
+	send_external(wire, pool, SLOTS / PACKET_SLOTS_MAX + 1);
+	wait_received(rings[0], SLOTS / PACKET_SLOTS_MAX + 1);
+	rules[0] = rule_of(p, &rings[0], NULL);
+	rules[1] = rule_of(p, &rings[1], NULL);
+	rules[1].now.cut.snaplen = 60;
+	publish(rules, 2);
+	send_external(wire, pool, 100);
+	wait_received(rings[1], 100);
+	publish(NULL, 0);
+	check_balance(rings[0]);
+	check_balance(rings[1]);
+	ck_assert_uint_gt(counter_get(&rings[0]->in.lost_ring_pkts), 1);
+	for (int i = 0; i < 100; i++) {
+		ck_assert(take(rings[1], &slot, bytes));
+		ck_assert_mem_eq(bytes, extern_bytes, 60);
+	}
+	packet_ring_free(rings[0]);
+	packet_ring_free(rings[1]);
+	ck_assert_uint_eq(rte_mempool_in_use_count(pool), 0);
+	port_close(p);
+	rte_mempool_free(pool);
+}
+END_TEST
+
 START_TEST(a_ring_that_is_freed_gives_back_what_lies_in_it)
 {
 	struct port *p = open_port("gen:rate=max,size=1518-9000,count=1000", 1);
@@ -495,6 +562,7 @@ int main(void)
 	tcase_add_test(c, a_patient_source_waits_for_a_full_ring_and_loses_nothing);
 	tcase_add_test(c, a_full_ring_of_an_impatient_source_loses_and_the_next_slot_says_how_many);
 	tcase_add_test(c, a_jumbo_frame_that_two_rules_keep_is_one_mbuf_with_two_references);
+	tcase_add_test(c, what_one_rule_has_no_room_for_is_there_for_the_next);
 	tcase_add_test(c, a_ring_that_is_freed_gives_back_what_lies_in_it);
 	tcase_add_test(c, a_choice_is_exchanged_at_one_instant_on_all_queues);
 	tcase_add_test(c, what_lies_behind_a_cutoff_has_an_account_of_its_own);
