@@ -19,7 +19,7 @@ struct wish {
 	struct recording_settings settings; /* wanted last */
 	int linktype;                       /* likewise */
 	struct choice *choice;              /* NULL: none was ever made */
-	struct choice *before;              /* that one; NULL: none */
+	struct choice *before;              /* the last that works, or the first; NULL: none */
 	unsigned int made;                  /* generations so far */
 	struct errbuf error;                /* "" when the last one could be made */
 	struct job *job;                    /* NULL: none is under way */
@@ -205,8 +205,12 @@ bool choices_idle(const struct choices *cs)
 
 static void take_choice(struct wish *w, struct choice *made)
 {
-	choice_release(w->before);
-	w->before = w->choice;
+	if (w->before == NULL || w->choice->works) {
+		choice_release(w->before);
+		w->before = w->choice;
+	} else {
+		choice_release(w->choice); /* nobody knows whether it could be gone back to */
+	}
 	w->choice = made;
 	made->generation = ++w->made;
 	w->error.text[0] = '\0';

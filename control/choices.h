@@ -27,6 +27,7 @@ struct choice {
 	char *text; /* all that is asked, as in the settings; "" for nothing */
 	unsigned int generation;
 	uint64_t since_ns; /* when live runs took to it; 0: none did */
+	bool works;        /* a run was able to take it */
 	unsigned int references;
 };
 
@@ -62,8 +63,8 @@ void choices_keep(struct choices *cs, const struct settings *s);
 bool choices_poll(struct choices *cs);
 
 /*
- * The choice of that generation cannot be put to work, why says what is missing: the one before it is the newest
- * again. False: there is none before, or another one is the newest by now.
+ * The choice of that generation cannot be put to work, why says what is missing: the last one before it that
+ * works, or else the first, is the newest again. False: there is none before, or another one is the newest by now.
  */
 bool choices_refuse(struct choices *cs, const char *recording, unsigned int generation,
 	const struct errbuf *why);

@@ -137,7 +137,7 @@ static void tell_writers(struct recording_run *r)
 	char since[UNITS_TEXT];
 	struct errbuf err;
 
-	w->next_told = true;
+	w->next_told = c->works = true;
 	if (c->since_ns == 0)
 		c->since_ns = w->switch_ns;
 	if (run_redescribe_as(r, c, w->switch_ns, &err) < 0)

@@ -429,6 +429,7 @@ int runs_begin(struct runs *rs, const struct recording_settings *recording,
 		return e;
 	}
 	rs->made++;
+	r->work->choice->works = true;
 	if (r->state == RUN_ARMED)
 		log_info("run %s: begins at %s", r->id, utc_format(r->start_ns, start_text));
 	else

@@ -204,6 +204,23 @@ START_TEST(what_is_refused_gives_way_to_the_one_before)
 }
 END_TEST
 
+START_TEST(what_is_refused_gives_way_to_the_last_one_that_works)
+{
+	struct choice *works;
+
+	ck_assert_int_eq(want("{\"snaplen\": \"100\"}"), 0);
+	ck_assert_int_eq(want("{\"snaplen\": \"200\"}"), 0);
+	works = choices_get(cs, "capture", ETHERNET);
+	works->works = true;
+	choice_release(works);
+	ck_assert_int_eq(want("{\"snaplen\": \"300\"}"), 0);
+	ck_assert_int_eq(want("{\"snaplen\": \"400\"}"), 0);
+	(void)fail_with(&err, 0, "no memory");
+	ck_assert(choices_refuse(cs, "capture", 4, &err));
+	ck_assert_uint_eq(state_now().choice->generation, 2);
+}
+END_TEST
+
 /* More of hosts than is compiled at once, as keys of a request. */
 static const char *long_filter(void)
 {
@@ -303,6 +320,7 @@ static Suite *suite(void)
 	tcase_add_test(c, what_cannot_be_made_leaves_the_choice_before_and_says_why);
 	tcase_add_test(c, what_could_not_be_made_is_not_what_the_next_change_begins_with);
 	tcase_add_test(c, what_is_refused_gives_way_to_the_one_before);
+	tcase_add_test(c, what_is_refused_gives_way_to_the_last_one_that_works);
 	tcase_add_test(c, a_long_expression_is_made_on_the_thread);
 	tcase_add_test(c, a_long_expression_holds_no_short_one_up);
 	tcase_add_test(c, what_is_overtaken_never_comes_into_force);
