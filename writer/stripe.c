@@ -21,6 +21,7 @@ enum {
 	LOOK_MS = 1000,   /* how often a keeper syncs its files and looks at its free space */
 	QUIT_SECONDS = 5, /* how long a hung disk holds up the end of the process */
 	PREALLOCATE_MAX = 1 << 30,
+	PREALLOCATE_SHARE = 16,
 };
 
 /* A stripe that was full is taken back when this much is free again. */
@@ -85,14 +86,20 @@ static int write_header(int fd, const struct run_face *face)
 
 /*
  * Space is taken in one piece before it is needed, and the file's size with it: writes that make a
- * file longer are put off to a kernel thread one by one. A file system that cannot is no failure.
+ * file longer are put off to a kernel thread one by one. A file system that cannot is no failure. Never more than a
+ * share of what is free: others begin before this one ends, and what ext4 cannot give as a whole it gives in part.
  */
 static void preallocate(int fd, const struct run *run)
 {
-	uint64_t bytes = run->rotate_bytes;
+	uint64_t bytes = run->rotate_bytes, share = 0;
+	struct statvfs v;
 
+	if (fstatvfs(fd, &v) == 0)
+		share = (uint64_t)v.f_bavail / PREALLOCATE_SHARE * v.f_frsize;
 	if (bytes == 0 || bytes > PREALLOCATE_MAX)
 		bytes = PREALLOCATE_MAX;
+	if (bytes > share)
+		bytes = share;
 	(void)fallocate(fd, 0, 0, (off_t)bytes);
 }
 

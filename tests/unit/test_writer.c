@@ -821,6 +821,32 @@ START_TEST(a_full_disk_hands_over_to_the_other_and_the_part_is_recoverable)
 }
 END_TEST
 
+START_TEST(space_that_a_file_takes_ahead_leaves_room_for_the_next)
+{
+	struct run_options o;
+	struct run_ledger l;
+	struct totals t;
+	struct rig g;
+
+	rig_open(&g, 1, 1, 16);
+	mount_on_first(&g, MOUNT_EXT4);
+	o = rig_options(&g);
+	o.rotate_bytes = 0;
+	rig_start(&g, &o);
+	put(g.rings[0], START_NS);
+	ck_assert_int_eq(run_redescribe(g.run, &o, START_NS + 10, &err), 0);
+	put(g.rings[0], START_NS + 10);
+	rig_finish(&g);
+	run_get_ledger(g.run, &l);
+	ck_assert_uint_eq(l.lost_disk_pkts, 0);
+	t = read_back(&g);
+	ck_assert_uint_eq(t.sealed, 2);
+	ck_assert_uint_eq(t.pkts, 2);
+	unmount_first(&g);
+	rig_close(&g);
+}
+END_TEST
+
 START_TEST(a_hung_disk_slows_no_other)
 {
 	struct run_options o;
@@ -985,6 +1011,7 @@ int main(void)
 	tcase_add_test(c, a_directory_that_vanishes_sends_its_packets_to_the_other_stripe);
 	tcase_add_test(c, without_any_stripe_left_each_packet_is_lost_disk);
 	tcase_add_test(c, a_full_disk_hands_over_to_the_other_and_the_part_is_recoverable);
+	tcase_add_test(c, space_that_a_file_takes_ahead_leaves_room_for_the_next);
 	tcase_add_test(c, a_hung_disk_slows_no_other);
 	tcase_add_test(c, a_hung_disk_alone_costs_lost_memory_and_each_hole_is_told);
 	tcase_add_test(c, losses_behind_the_last_packet_are_told_by_the_last_file);
