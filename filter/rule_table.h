@@ -4,7 +4,7 @@
  *
  * Flow     rules_parse_file() -> rule_table_new() -> rule_table_match() on any number of lcores
  *          -> rule_table_free() when none of them has it any more
- * Threads  a table is immutable. New and free are for one thread at a time; both may be called while
+ * Threads  a table is immutable. New and free may be called from several threads at once, and while
  *          lcores match with other tables.
  * Memory   of DPDK's heap, which on ordinary pages is what EAL was given at its start: 1 to 5 MiB for
  *          1,000 rules, 90 to 410 MiB for 100,000, twice that while a new one is made. While it is
