@@ -165,15 +165,18 @@ static void print_text(const json_t *answer)
 	size_t runs = json_array_size(json_object_get(answer, "runs"));
 	const char *at;
 
-	if (since == NULL || runs == 0) {
+	if (runs == 0) {
 		printf("%s: changed, no run is live\n", recording);
 		return;
 	}
-	/* "2026-11-21T03:30:00.123Z" was just now: the day says nothing. */
-	at = strchr(since, 'T') != NULL ? strchr(since, 'T') + 1 : since;
-	printf("%s: filter generation %llu since %.*s in %zu live run%s\n", recording,
-		(unsigned long long)answer_count(answer, "generation"), (int)strcspn(at, "Z"), at,
-		runs, runs == 1 ? "" : "s");
+	printf("%s: filter generation %llu", recording,
+		(unsigned long long)answer_count(answer, "generation"));
+	if (since != NULL) { /* else they began with it */
+		/* "2026-11-21T03:30:00.123Z" was just now: the day says nothing. */
+		at = strchr(since, 'T') != NULL ? strchr(since, 'T') + 1 : since;
+		printf(" since %.*s", (int)strcspn(at, "Z"), at);
+	}
+	printf(" in %zu live run%s\n", runs, runs == 1 ? "" : "s");
 }
 
 /* request is taken over. */

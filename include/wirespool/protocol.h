@@ -14,7 +14,7 @@
  *       {"ok":true,"run":ID}      values as in wirespool.conf(5); either "rules_file", an absolute path, or "rules"
  *   {"cmd":"set","recording":NAME[,"filter","snaplen","rules_file","vlan","inner":[TUNNEL...],"fragments","cutoff","after","cutoff_flows":N]}
  *       {"ok":true,"recording":NAME,"generation":N,"since":TIME,"runs":[ID...],"pending":true|false}
- *         null takes a setting away. runs: those that are live; since: null when none is. pending: the filter is being made
+ *         null takes a setting away. runs: those that are live; since: null when none took to it while it was. pending: the filter is being made
  *         on a thread, and the one before goes on; `status` tells when it is in place, or why it is not
  *   {"cmd":"stop","what":RUN|RECORDING}         {"ok":true,"runs":[ID...]}      at once; `status` tells when they ended
  *   {"cmd":"schedule"[,"next":N]}               {"ok":true,"windows":[{"recording","start","end","start_local","end_local","timezone","live"}...]}

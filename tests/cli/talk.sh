@@ -109,6 +109,12 @@ run set -S "$socket" office vlan=any
 expect_code 0
 expect_out "office: changed, no run is live"
 
+claim "set to what a live run has kept since it began says that the run is live"
+start_daemon '{"set":[{"ok":true,"recording":"office","generation":1,"since":null,"runs":["r1"],"pending":false}]}'
+run set -S "$socket" office vlan=any
+expect_code 0
+expect_out "office: filter generation 1 in 1 live run"
+
 # filter_json PENDING ERROR: a status with the filters of two recordings
 filter_json()
 {
