@@ -247,7 +247,7 @@ int recording_change(const json_t *request, const char *const also_known[],
 	struct recording_settings *r, struct errbuf *err)
 {
 	struct first_fault first = {.err = err};
-	const json_t *value;
+	const json_t *value, *after = json_object_get(request, "after");
 	const char *key;
 	int e = 0;
 
@@ -260,8 +260,8 @@ int recording_change(const json_t *request, const char *const also_known[],
 	}
 	if (e < 0)
 		return e;
-	if (json_object_get(request, "after") != NULL && r->cutoff_bytes == 0)
-		return fail_with(err, -EINVAL, "after: needs cutoff");
+	if (after != NULL && !json_is_null(after) && r->cutoff_bytes == 0)
+		return fail_with(err, -EINVAL, "after: " AFTER_NEEDS_CUTOFF);
 	rules_free(r->rule_set);
 	r->rule_set = NULL;
 	recording_check(r, true, keep_first, &first);

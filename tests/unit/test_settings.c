@@ -951,6 +951,36 @@ START_TEST(a_request_makes_a_recording)
 }
 END_TEST
 
+static int change(struct recording_settings *r, const char *text, struct errbuf *err)
+{
+	json_t *request = json_loads(text, 0, NULL);
+	int e;
+
+	ck_assert_ptr_nonnull(request);
+	e = recording_change(request, NULL, r, err);
+	json_decref(request);
+	return e;
+}
+
+START_TEST(a_change_takes_cutoff_and_after_away_and_after_needs_a_cutoff)
+{
+	struct recording_settings r;
+	struct errbuf err = {""};
+
+	ck_assert_int_eq(from_json("{\"ports\":[\"a\"],\"stripes\":[\"null:\"],"
+				   "\"cutoff\":\"1 MiB\",\"after\":\"drop\"}",
+				 &r, &err),
+		0);
+	ck_assert_msg(change(&r, "{\"cutoff\":null,\"after\":null}", &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(r.cutoff_bytes, 0);
+	ck_assert_int_eq(r.after, FILTER_AFTER_HEADERS);
+	ck_assert_msg(change(&r, "{\"after\":null}", &err) == 0, "%s", err.text);
+	ck_assert_int_eq(change(&r, "{\"after\":\"drop\"}", &err), -EINVAL);
+	ck_assert_str_eq(err.text, "after: needs a cutoff, try cutoff = \"20 KiB\"");
+	recording_done(&r);
+}
+END_TEST
+
 static void add_refusals(TCase *tc)
 {
 	tcase_add_test(tc, a_file_that_cannot_be_read_says_why);
@@ -1002,6 +1032,7 @@ int main(void)
 	tcase_add_test(tc, a_copy_of_a_list_of_rules_outlives_it);
 	tcase_add_test(tc, what_needs_a_restart_is_named_with_both_values_and_nothing_else_is);
 	tcase_add_test(tc, a_request_makes_a_recording);
+	tcase_add_test(tc, a_change_takes_cutoff_and_after_away_and_after_needs_a_cutoff);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
