@@ -353,7 +353,7 @@ static json_t *cmd_set(struct daemon *d, const json_t *request)
 		return socket_error(false, "%s; the filter before goes on", state.error);
 	ids = json_array();
 	for (unsigned int i = 0; (run = runs_active(d->runs, i)) != NULL; i++)
-		if (run->state <= RUN_LIVE && strcmp(run->recording, name) == 0)
+		if (run_is_of(run, name))
 			add_id(run, ids);
 	return json_pack("{s:b,s:s,s:I,s:o,s:o,s:b}", "ok", 1, "recording", name, "generation",
 		(json_int_t)(state.choice != NULL ? state.choice->generation : 0), "since",

@@ -170,14 +170,19 @@ static void begin_prepared(struct runs *rs)
 	}
 }
 
+bool run_is_of(const struct recording_run *r, const char *recording)
+{
+	return r->state <= RUN_LIVE && !r->work->made_up && strcmp(r->recording, recording) == 0;
+}
+
 bool runs_take_later(const struct runs *rs, const char *recording, const struct choice *c)
 {
 	for (unsigned int i = 0; i < rs->active_count; i++) {
 		const struct recording_run *r = rs->active[i];
 		const struct run_work *w = r->work;
 
-		if (r->state <= RUN_LIVE && !w->leaving && !w->discarded && !w->made_up &&
-			strcmp(r->recording, recording) == 0 && w->choice != c && w->next != c)
+		if (run_is_of(r, recording) && !w->leaving && !w->discarded && w->choice != c &&
+			w->next != c)
 			return true;
 	}
 	return false;

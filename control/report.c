@@ -408,7 +408,7 @@ static bool recording_live(const struct daemon *d, const char *name)
 	const struct recording_run *r;
 
 	for (unsigned int i = 0; d->runs != NULL && (r = runs_active(d->runs, i)) != NULL; i++) {
-		if (r->state == RUN_LIVE && strcmp(r->recording, name) == 0)
+		if (r->state == RUN_LIVE && run_is_of(r, name))
 			return true;
 	}
 	return false;

@@ -102,6 +102,9 @@ int runs_trigger(struct runs *rs, const struct recording_settings *recording, ui
 /* The open port of that name; NULL: there is none. */
 struct port *runs_find_port(const struct runs *rs, const char *name, struct port_info *ret_info);
 
+/* Is r, armed or live, of that recording of the settings? What a trigger made up may be called the same. */
+bool run_is_of(const struct recording_run *r, const char *recording);
+
 /* Is there a live run of a recording that will take to c at a time that is not known yet? */
 bool runs_take_later(const struct runs *rs, const char *recording, const struct choice *c);
 

@@ -297,6 +297,12 @@ def check_later(d, name):
     got = d.cli("set", "later", "filter=dst port 9")
     claim(f"{name}: set of a recording without a run says so",
           got.returncode == 0 and "no run is live" in got.stdout, got)
+    other = d.trigger("--port", "gen", "-o", "null:", "--name", "later")
+    got = d.cli("set", "--json", "later", "filter=dst port 9")
+    live = next(r["live"] for r in d.status()["recordings"] if r["name"] == "later")
+    claim(f"{name}: a run that is called so, but is not of the recording, is not told as its own",
+          got.returncode == 0 and json.loads(got.stdout)["runs"] == [] and not live, got, live)
+    d.cli("stop", other)
     first = d.trigger("later")
     d.wait_received(first, 300)
     d.cli("stop", first)

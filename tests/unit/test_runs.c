@@ -1235,6 +1235,8 @@ START_TEST(a_made_up_recording_keeps_its_own_choice)
 	(void)make_ready(2, 0);
 	tick_at(NOON + SECOND);
 	ck_assert_uint_eq(world.plan[0].switch_ns, UINT64_MAX);
+	ck_assert_str_eq(runs_active(rs, 0)->recording, recording.name);
+	ck_assert(!run_is_of(runs_active(rs, 0), recording.name));
 }
 END_TEST
 
