@@ -57,6 +57,8 @@ static void rules_check(struct recording_settings *r, recording_report *report, 
 	struct errbuf err;
 	int e = 0;
 
+	if (r->rule_set != NULL)
+		return; /* a change that leaves the rules as they were read */
 	if (r->rules_file != NULL && r->rule_count > 0)
 		e = fail_with(&err, -EINVAL, "not together with rules_file: give one of the two");
 	else if (r->rules_file != NULL && r->rules_file[0] != '/')

@@ -233,9 +233,11 @@ static int change_value(
 	return key_from_json(key, value, NULL, r, err);
 }
 
-/* rules_file takes the place of a list, and the other way round. */
+/* A rules_file takes the place of what was read before, and of a list. */
 static void drop_rules(struct recording_settings *r)
 {
+	rules_free(r->rule_set);
+	r->rule_set = NULL;
 	for (unsigned int i = 0; i < r->rule_count; i++)
 		free(r->rules[i]);
 	free(r->rules);
@@ -262,8 +264,6 @@ int recording_change(const json_t *request, const char *const also_known[],
 		return e;
 	if (after != NULL && !json_is_null(after) && r->cutoff_bytes == 0)
 		return fail_with(err, -EINVAL, "after: " AFTER_NEEDS_CUTOFF);
-	rules_free(r->rule_set);
-	r->rule_set = NULL;
 	recording_check(r, true, keep_first, &first);
 	return first.found ? -EINVAL : recording_seal(r);
 }

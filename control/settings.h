@@ -143,7 +143,7 @@ int recording_from_json(const json_t *request, const char *const also_known[],
 
 /*
  * Changes what a recording keeps: those of the keys above that take effect in live runs, but "rules"; null takes a
- * value away. Also a rules file is read again. On failure r is to be thrown away.
+ * value away. Rules stay as they were read, unless the change has a "rules_file". On failure r is to be thrown away.
  */
 int recording_change(const json_t *request, const char *const also_known[],
 	struct recording_settings *r, struct errbuf *err);

@@ -981,6 +981,30 @@ START_TEST(a_change_takes_cutoff_and_after_away_and_after_needs_a_cutoff)
 }
 END_TEST
 
+START_TEST(a_change_reads_a_file_of_rules_again_only_if_it_names_it)
+{
+	struct settings *s;
+	struct recording_settings *r;
+	struct errbuf err = {""};
+	char again[128];
+
+	write_rules("keep tcp any any any 80\n");
+	s = must_load(RECORDING("rules_file = \"^/rules\";"));
+	r = &s->recordings[0];
+	write_rules("drop tcp any any any 80\nkeep any any any any any\n");
+	ck_assert_msg(change(r, "{\"snaplen\":\"64\"}", &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(r->rule_set->count, 1);
+	ck_assert_int_eq(r->rule_set->list[0].action, RULE_KEEP);
+	(void)snprintf(again, sizeof(again), "{\"rules_file\":\"%s/rules\"}", dir);
+	ck_assert_msg(change(r, again, &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(r->rule_set->count, 2);
+	write_rules("keep tcp\n");
+	ck_assert_msg(change(r, "{\"snaplen\":null}", &err) == 0, "%s", err.text);
+	ck_assert_int_eq(change(r, again, &err), -EINVAL);
+	settings_free(s);
+}
+END_TEST
+
 static void add_refusals(TCase *tc)
 {
 	tcase_add_test(tc, a_file_that_cannot_be_read_says_why);
@@ -1033,6 +1057,7 @@ int main(void)
 	tcase_add_test(tc, what_needs_a_restart_is_named_with_both_values_and_nothing_else_is);
 	tcase_add_test(tc, a_request_makes_a_recording);
 	tcase_add_test(tc, a_change_takes_cutoff_and_after_away_and_after_needs_a_cutoff);
+	tcase_add_test(tc, a_change_reads_a_file_of_rules_again_only_if_it_names_it);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
