@@ -26,7 +26,7 @@ int name_check(const char *name, struct errbuf *err)
 		name);
 }
 
-enum { ETHERNET = 1, RADIOTAP = 127 };
+enum { ETHERNET = 1, RADIOTAP = 127, VALUE_SHOWN = 400 };
 
 /* What a file may hold instead of Ethernet: raw IP, Linux cooked v1 and v2, Wi-Fi. */
 static const int OTHER_LINKTYPES[] = {12, 113, 276, RADIOTAP};
@@ -350,8 +350,10 @@ char *recording_filter_text(const struct recording_settings *r)
 			continue;
 		value = setting_to_text(s, r);
 		if (value != NULL && !is_preset(s, value)) {
-			(void)fprintf(f, "%s%s = %.400s", ftell(f) > 0 ? "; " : "", name,
-				s->type == SETTING_TEXTS ? "a list" : value);
+			const char *shown = s->type == SETTING_TEXTS ? "a list" : value;
+
+			(void)fprintf(f, "%s%s = %.*s%s", ftell(f) > 0 ? "; " : "", name,
+				VALUE_SHOWN, shown, strlen(shown) > VALUE_SHOWN ? "...\"" : "");
 			if (strncmp(name, "rules", strlen("rules")) == 0 && r->rule_set != NULL)
 				(void)fprintf(f, " (%u rules)", r->rule_set->count);
 		}

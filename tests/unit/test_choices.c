@@ -236,9 +236,14 @@ static const char *long_filter(void)
 
 START_TEST(a_long_expression_is_made_on_the_thread)
 {
+	const char *text;
+
 	ck_assert_int_eq(want(long_filter()), 0);
 	ck_assert(state_now().pending);
 	ck_assert_uint_eq(wait_made().choice->generation, 1);
+	text = state_now().choice->text;
+	ck_assert_uint_lt(strlen(text), 500);
+	ck_assert_str_eq(text + strlen(text) - 4, "...\"");
 }
 END_TEST
 
