@@ -106,7 +106,7 @@ static json_t *trigger_configured(struct daemon *d, const json_t *request)
 	return r < 0 ? answer_failure(r, &err) : answer_run(id);
 }
 
-static bool takes_long(const struct recording_settings *r)
+static bool holds_others_up(const struct recording_settings *r)
 {
 	return (r->filter != NULL && strlen(r->filter) > FILTER_LONG) ||
 	       (r->rule_set != NULL && r->rule_set->count > RULES_AT_ONCE_MAX);
@@ -129,7 +129,7 @@ static int trigger_made_up(
 		r = recording_from_json(description, none, &recording, err);
 	if (r < 0)
 		return r;
-	if (takes_long(&recording)) {
+	if (holds_others_up(&recording)) {
 		recording_done(&recording);
 		return fail_with(err, -EINVAL,
 			"a filter of more than %d bytes or %d rules takes too long to make while "

@@ -9,7 +9,6 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
@@ -34,14 +33,6 @@ enum {
 
 static const uint64_t LEAVE_STUCK_NS = 5 * NS_PER_SEC;    /* after disks were abandoned */
 static const uint64_t CLIENT_LEAVES_NS = 10 * NS_PER_SEC; /* a private client fetches its summary */
-
-uint64_t daemon_monotonic_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
-}
 
 /* Seals what a crash left on a stripe, before anything new is written there. */
 static void recover_stripe(const char *path, int *wait_ms)
@@ -246,7 +237,7 @@ int daemon_reload(struct daemon *d, json_t *applied, json_t *needs_restart, stru
 		return -ESHUTDOWN;
 	}
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-		(unsigned long long)(daemon_monotonic_ns() / 1000));
+		(unsigned long long)(clock_monotonic_ns() / 1000));
 	r = settings_load(d->settings_path, &s, faults);
 	if (r == 0) {
 		compare_recordings(d, s, applied); /* before they are followed */
@@ -291,7 +282,7 @@ void daemon_stop(struct daemon *d)
 	if (d->stopping)
 		return;
 	d->stopping = true;
-	d->stop_at_ns = daemon_monotonic_ns() + d->settings->stop_timeout_ns;
+	d->stop_at_ns = clock_monotonic_ns() + d->settings->stop_timeout_ns;
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=Sealing files");
 	log_info("stopping: sealing what is under way");
 	if (d->runs != NULL)
@@ -395,11 +386,11 @@ static void loop(struct daemon *d, int signal_fd, int timer_fd)
 		{.fd = timer_fd, .events = POLLIN},
 		{.fd = socket_fd(d->socket), .events = POLLIN},
 	};
-	uint64_t ticks, now_ns = daemon_monotonic_ns();
+	uint64_t ticks, now_ns = clock_monotonic_ns();
 
 	while (!may_leave(d, now_ns)) {
 		(void)poll(fds, sizeof(fds) / sizeof(fds[0]), -1);
-		now_ns = daemon_monotonic_ns();
+		now_ns = clock_monotonic_ns();
 		if (read(timer_fd, &ticks, sizeof(ticks)) == (ssize_t)sizeof(ticks))
 			tick(d, now_ns);
 		take_signals(d, signal_fd);
@@ -510,7 +501,7 @@ int daemon_run(const struct daemon_options *options)
 		.settings_path = options->settings_path,
 		.private = options->private_fd >= 0,
 		.verbose = options->verbose,
-		.begun_ns = daemon_monotonic_ns(),
+		.begun_ns = clock_monotonic_ns(),
 	};
 	int signal_fd = open_signals(), timer_fd = open_timer(), code = EXIT_SUCCESS;
 	struct errbuf err;

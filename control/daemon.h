@@ -65,6 +65,3 @@ void daemon_stop(struct daemon *d);
 
 /* Waits no more for disks. */
 void daemon_abandon(struct daemon *d);
-
-/* CLOCK_MONOTONIC in ns. */
-uint64_t daemon_monotonic_ns(void);

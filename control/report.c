@@ -475,7 +475,7 @@ json_t *report_status(const struct daemon *d)
 	put_text(o, "version", WIRESPOOL_VERSION);
 	put(o, "pid", (uint64_t)getpid());
 	(void)json_object_set_new(o, "uptime_s",
-		json_real((double)(daemon_monotonic_ns() - d->begun_ns) / (double)NS_PER_SEC));
+		json_real((double)(clock_monotonic_ns() - d->begun_ns) / (double)NS_PER_SEC));
 	(void)json_object_set_new(o, "now", report_time(clock_wall_ns()));
 	put_text(o, "clock", clock_name(d));
 	(void)json_object_set_new(o, "ports", ports);

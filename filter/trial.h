@@ -77,5 +77,3 @@ void trial_packet_free(struct trial_packet *p);
 int trial_explain(struct trial *t);
 int trial_dump(const struct trial *t);
 int trial_bench(struct trial *t);
-
-uint64_t trial_now_ns(void);

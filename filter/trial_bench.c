@@ -10,6 +10,7 @@
 
 #include <rte_mbuf.h>
 
+#include "wirespool/clock.h"
 #include "wirespool/log.h"
 #include "wirespool/units.h"
 
@@ -106,11 +107,11 @@ static uint64_t judge_all(const struct bench *b, size_t total)
 
 static uint64_t round_ns(const struct bench *b, uint64_t passes)
 {
-	uint64_t start_ns = trial_now_ns();
+	uint64_t start_ns = clock_monotonic_ns();
 
 	for (uint64_t i = 0; i < passes; i++)
 		(void)judge_all(b, whole_bursts(b));
-	return trial_now_ns() - start_ns;
+	return clock_monotonic_ns() - start_ns;
 }
 
 static int compare_times(const void *a, const void *b)

@@ -7,25 +7,17 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
 
+#include "wirespool/clock.h"
 #include "wirespool/log.h"
 #include "wirespool/rules.h"
 #include "wirespool/units.h"
 
 /* More than was seen to be needed: what is not used is not touched. */
 enum { MEMORY_MIB_MIN = 32, RULE_BYTES = 10 << 10 };
-
-uint64_t trial_now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
-}
 
 /* Rules and tables lie in DPDK's memory. An expression alone does without, and so starts at once. */
 static bool needs_dpdk(const struct filter_options *o)
@@ -63,10 +55,10 @@ static int make_filter(struct trial *t, struct errbuf *err)
 {
 	const struct filter_options *o = &t->options->filter;
 	int linktype = t->source != NULL ? pcap_datalink(t->source->pcap) : DLT_EN10MB;
-	uint64_t start_ns = trial_now_ns();
+	uint64_t start_ns = clock_monotonic_ns();
 	int r = filter_new(o, linktype, -1, &t->filter, err);
 
-	t->build_ns = trial_now_ns() - start_ns;
+	t->build_ns = clock_monotonic_ns() - start_ns;
 	return r < 0 ? r : filter_tables_new(o, 1, -1, NULL, &t->tables, err);
 }
 

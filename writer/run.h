@@ -36,15 +36,14 @@ struct stream {
 	struct stream *next; /* on the writer, or in its inbox */
 	struct chunk_pool *pool;
 	struct spool *spool;
-	struct chunk *chunk;      /* being packed; NULL: none */
-	struct segment *segment;  /* being filled; NULL: none */
-	struct segment *segments; /* all that are not done with, that one included */
-	uint64_t last_ns;         /* time of the last packet in the segment */
-	uint64_t cut_ns;          /* a packet at or after this time begins a new segment */
-	uint64_t statistics_ns;   /* monotonic, at the last statistics blocks */
-	uint64_t statistics_sum;  /* of all counters then: nothing new, nothing written */
-	unsigned int held;        /* chunks taken from the pool and not given back */
-	bool tail_due; /* the segment is to be closed as soon as there is a chunk for its end */
+	struct chunk *chunk;         /* being packed; NULL: none */
+	struct segment *segment;     /* being filled; NULL: none */
+	struct segment *segments;    /* all that are not done with, that one included */
+	uint64_t last_ns;            /* time of the last packet in the segment */
+	uint64_t cut_ns;             /* a packet at or after this time begins a new segment */
+	uint64_t statistics_ns;      /* monotonic, at the last statistics blocks */
+	uint64_t statistics_sum;     /* of all counters then: nothing new, nothing written */
+	unsigned int held;           /* chunks taken from the pool and not given back */
 	const struct run_face *face; /* the newest that was seen */
 
 	/* Written by the writer thread, read by any */

@@ -199,7 +199,7 @@ START_TEST(what_packing_touches_of_a_stream_is_one_line)
 		ck_assert(begins_line(s));
 		ck_assert_one_line(s->run, s->spool);
 		ck_assert(begins_line(&s->chunk));
-		ck_assert_one_line(s->chunk, s->tail_due);
+		ck_assert_one_line(s->chunk, s->held);
 		/* Control reads these at any time. */
 		ck_assert(begins_line(&s->written_pkts));
 		ck_assert_one_line(s->written_pkts, s->ended);
