@@ -344,6 +344,7 @@ static void send_external(struct rte_ring *to, struct rte_mempool *pool, unsigne
 	struct rte_mbuf_ext_shared_info *shared =
 		rte_pktmbuf_ext_shinfo_init_helper(extern_bytes, &room, nothing_to_free, NULL);
 
+	ck_assert_ptr_nonnull(shared);
 	rte_mbuf_ext_refcnt_set(shared, (uint16_t)count);
 	for (unsigned int i = 0; i < count; i++) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
