@@ -7,12 +7,12 @@
 /* rooms: filter common dpdk */
 
 #include <stdlib.h>
-#include <sys/random.h>
 
-#include <rte_eal.h>
 #include <rte_memory.h>
 
 #include "filter/fragments.h"
+#include "tests/eal_start.h"
+#include "tests/same_keys.h"
 
 enum {
 	DATAGRAMS = 64,
@@ -53,26 +53,11 @@ static void must(bool holds)
 		abort();
 }
 
-/* In place of libc's: the same key each time, so that what fails once fails again. */
-ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
-{
-	uint8_t *bytes = buffer;
-
-	(void)flags;
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(i * 167 + i / 7 * 59 + 13);
-	return (ssize_t)size;
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char arg0[] = "fuzz_fragments", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "64";
-	char *eal[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
-
 	(void)argc;
 	(void)argv;
-	must(rte_eal_init(7, eal) >= 0);
+	must(eal_start(64));
 	return 0;
 }
 

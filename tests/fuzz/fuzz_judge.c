@@ -10,16 +10,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <pcap/pcap.h>
 
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 #include "filter/filter_program.h"
 #include "filter/headers.h"
 #include "filter/judge.h"
+#include "tests/eal_start.h"
+#include "tests/same_keys.h"
 #include "wirespool/filter.h"
 #include "wirespool/rules.h"
 
@@ -105,26 +105,11 @@ static void must(bool holds)
 		abort();
 }
 
-/* In place of libc's: the same keys each time, so that what fails once fails again. */
-ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
-{
-	uint8_t *bytes = buffer;
-
-	(void)flags;
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(i * 167 + i / 7 * 59 + 13);
-	return (ssize_t)size;
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char arg0[] = "fuzz_judge", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256";
-	char *eal[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
-
 	(void)argc;
 	(void)argv;
-	must(rte_eal_init(7, eal) >= 0);
+	must(eal_start(256));
 	for (unsigned int i = 0; i < RULE_TEXTS; i++)
 		must(rules_parse_text(
 			     rule_texts[i], strlen(rule_texts[i]), "rules", &rules[i], NULL) == 0);

@@ -17,6 +17,8 @@
 #include <rte_mbuf.h>
 
 #include "judge_packets.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/filter.h"
 #include "wirespool/rules.h"
 
@@ -349,27 +351,14 @@ static inline bool expression_next(
 	return false;
 }
 
-/* No huge pages, no network cards: memory alone. */
-static inline int judge_main(const char *name, Suite *(*suite)(void))
+static inline int judge_main(Suite *suite)
 {
-	char words[9][32] = {"", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m",
-		"512", "--lcores", "0@(0-1)"};
-	char *argv[10] = {0};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	(void)snprintf(words[0], sizeof(words[0]), "%s", name);
-	for (unsigned int i = 0; i < RTE_DIM(words); i++)
-		argv[i] = words[i];
-	if (rte_eal_init(RTE_DIM(words), argv) < 0 || !rooms_open())
+	if (!eal_start(512) || !rooms_open())
 		return EXIT_FAILURE;
-	runner = srunner_create(suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(suite);
 	filter_close();
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

@@ -9,12 +9,10 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,11 +25,14 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "own_network.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/clock.h"
 #include "wirespool/pcapng.h"
 #include "wirespool/units.h"
 
-enum { MBUFS = 16383, QUEUES_MAX = 2, FRAME_MAX = 70000, SKIPPED = 77, TRIES = 3000 };
+enum { MBUFS = 16383, QUEUES_MAX = 2, FRAME_MAX = 70000, TRIES = 3000 };
 
 static struct rte_mempool *pools[QUEUES_MAX];
 static struct source src;
@@ -76,17 +77,6 @@ static void must_open(const char *device, unsigned int queues)
 	struct errbuf err;
 
 	ck_assert_msg(open_on(device, queues, 1024, &err) == 0, "%s", err.text);
-}
-
-static int sender(const char *name)
-{
-	struct sockaddr_ll address = {.sll_family = AF_PACKET};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-	address.sll_ifindex = (int)if_nametoindex(name);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -1;
-	return fd;
 }
 
 static void send_bytes(int fd, uint32_t len)
@@ -321,7 +311,7 @@ START_TEST(interface_that_is_down_at_the_start_is_said)
 
 			ck_assert_int_eq(run("ip link set wdown up"), 0);
 			ck_assert_int_eq(run("ip link set wdown1 up"), 0);
-			fd = sender("wdown1");
+			fd = raw_socket("wdown1");
 			make_frame(4);
 			send_bytes(fd, 60);
 			ck_assert_uint_eq(receive(0, &t, 1), 1);
@@ -586,35 +576,24 @@ static Suite *afpacket_suite(void)
 	return s;
 }
 
-/* No IPv6: its router and neighbour messages would come between ours. */
 static bool make_network(void)
 {
-	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
+	if (!network_enter() ||
+		run("ip link add wsp0 mtu 9000 type veth peer name wsp1 mtu 9000 && "
+		    "ip link set wsp0 up && ip link set wsp1 up") != 0)
 		return false;
-	(void)run("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
-	if (run("ip link set lo up && ip link add wsp0 mtu 9000 type veth peer name wsp1 mtu 9000 "
-		"&& ip link set wsp0 up && ip link set wsp1 up") != 0)
-		return false;
-	near_fd = sender("wsp0");
-	far_fd = sender("wsp1");
+	near_fd = raw_socket("wsp0");
+	far_fd = raw_socket("wsp1");
 	return near_fd >= 0 && far_fd >= 0;
 }
 
 int main(void)
 {
-	char arg0[] = "test_afpacket", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (!make_network()) {
-		(void)fprintf(stderr, "skipped: needs root, network namespaces and ip(8)\n");
-		return SKIPPED;
-	}
-	if (rte_eal_init(9, argv) < 0)
+	if (!make_network())
+		return suite_skip("root, network namespaces and ip(8)");
+	if (!eal_start(256))
 		return EXIT_FAILURE;
 	for (unsigned int q = 0; q < QUEUES_MAX; q++) {
 		char name[] = {'p', (char)('0' + q), '\0'};
@@ -624,12 +603,7 @@ int main(void)
 		if (pools[q] == NULL)
 			return EXIT_FAILURE;
 	}
-	runner = srunner_create(afpacket_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(afpacket_suite());
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

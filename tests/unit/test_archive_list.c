@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "suite_main.h"
+
 static struct file_builder f;
 static struct archive_segment *segments;
 static size_t count;
@@ -143,8 +145,6 @@ int main(void)
 {
 	Suite *suite = suite_create("archive_list");
 	TCase *tc = tcase_create("list");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_folder_that_is_not_there_is_an_error);
@@ -155,8 +155,5 @@ int main(void)
 	tcase_add_test(tc, a_part_is_counted_by_its_marks_over_a_hole_and_zeros);
 	tcase_add_test(tc, the_order_is_run_then_number);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -15,6 +15,9 @@
 
 #include <rte_eal.h>
 
+#include "suite_main.h"
+#include "tests/eal_start.h"
+
 enum { ETHERNET = 1, RAW_IP = 12, ANY_SOCKET = -1, WAIT_MS = 20000 };
 
 static struct errbuf err;
@@ -336,19 +339,11 @@ static Suite *suite(void)
 
 int main(void)
 {
-	char arg0[] = "test_choices", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256";
-	char *argv[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (rte_eal_init(7, argv) < 0)
+	if (!eal_start(256))
 		return EXIT_FAILURE;
-	runner = srunner_create(suite());
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(suite());
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

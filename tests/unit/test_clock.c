@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "suite_main.h"
 #include "wirespool/clock.h"
 #include "wirespool/units.h"
 
@@ -123,8 +124,6 @@ int main(void)
 {
 	Suite *suite = suite_create("clock");
 	TCase *c = tcase_create("clock");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, a_started_clock_counts_cycles_as_nanoseconds);
@@ -134,9 +133,5 @@ int main(void)
 	tcase_add_test(c, a_reader_never_sees_half_of_a_base);
 	tcase_add_test(c, the_environment_can_move_the_wall_clock);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return suite_run(suite);
 }

@@ -3,11 +3,11 @@
 
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <pcap/pcap.h>
 
+#include "suite_main.h"
 #include "wirespool/filter.h"
 
 /* Ethernet, IPv4, UDP: 42 bytes of headers. */
@@ -109,8 +109,6 @@ int main(void)
 {
 	Suite *suite = suite_create("cut");
 	TCase *tc = tcase_create("cut");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, wrong_text_is_an_error_that_names_it_and_stores_nothing);
 	tcase_add_test(tc, error_says_the_value_and_the_rule);
@@ -119,9 +117,5 @@ int main(void)
 	tcase_add_test(tc, headers_cut_behind_the_headers_plus_n);
 	tcase_add_test(tc, headers_of_an_unknown_link_cut_nothing);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <rte_eal.h>
 #include <rte_malloc.h>
 #include <rte_memory.h>
 
+#include "suite_main.h"
+#include "tests/eal_start.h"
+#include "tests/same_keys.h"
 #include "wirespool/units.h"
 
 enum {
@@ -28,22 +30,6 @@ enum {
 static struct cutoff *table;
 static struct errbuf err;
 static uint64_t random_state;
-static int getrandom_error;
-
-/* In place of libc's: the same key each time, so that what fails once fails again. */
-ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
-{
-	uint8_t *bytes = buffer;
-
-	(void)flags;
-	if (getrandom_error != 0) {
-		errno = getrandom_error;
-		return -1;
-	}
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(i * 167 + i / 7 * 59 + 13);
-	return (ssize_t)size;
-}
 
 static uint32_t draw(uint32_t below)
 {
@@ -479,22 +465,11 @@ static Suite *cutoff_suite(void)
 
 int main(void)
 {
-	char arg0[] = "test_cutoff", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "64",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (rte_eal_init(9, argv) < 0)
+	if (!eal_start(64))
 		return EXIT_FAILURE;
-	runner = srunner_create(cutoff_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(cutoff_suite());
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

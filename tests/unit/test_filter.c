@@ -14,12 +14,14 @@
 
 #include "filter/expression.h"
 #include "filter/filter_program.h"
+#include "filter_check.h"
+#include "suite_main.h"
 
 /*
  * Packets lie between pages that no one may touch, every other one at the end of its room and
  * the rest at its start: native code that reads one byte too far is a crash, sanitizer or not.
  */
-enum { PAGE = 4096, PACKET_MAX = 2048, SEGMENTS = 3, PACKETS = 4000, EXPRESSIONS_MAX = 512 };
+enum { PAGE = 4096, SEGMENTS = 3, PACKETS = 4000 };
 
 /* Where a packet lies. At home is what has code of its own (filter_program.h), all else is near it. */
 enum place {
@@ -41,15 +43,7 @@ enum place {
 
 enum { UNKNOWN = 2 }; /* neither kept nor not */
 
-struct made {
-	uint32_t len;
-	uint8_t data[PACKET_MAX];
-};
-
-static struct made *packets;
 static unsigned int packet_count;
-static char *expressions[EXPRESSIONS_MAX];
-static unsigned int expression_count;
 static uint8_t
 	*rooms; /* EXPRESSION_BURST * SEGMENTS pages, a closed one before, between and behind */
 
@@ -135,30 +129,6 @@ static struct rte_mbuf *packet_make_cut(
 }
 
 /* -- Packets: random, but of a structure that filters ask for -- */
-
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 20) % n;
-}
-
-#define PICK(array) (array)[random_below(sizeof(array) / sizeof((array)[0]))]
-
-static void put(struct made *p, unsigned int bytes, uint64_t value)
-{
-	while (bytes-- > 0)
-		p->data[p->len++] = (uint8_t)(value >> (8 * bytes));
-}
-
-static void put_random(struct made *p, unsigned int bytes)
-{
-	while (bytes-- > 0)
-		put(p, 1, random_below(4) == 0 ? 0 : random_below(256));
-}
 
 static uint32_t random_port(void)
 {
@@ -408,23 +378,6 @@ static void packets_generate(void)
 	}
 }
 
-static void expressions_read(void)
-{
-	FILE *f = fopen(TEST_DATA "/filter_expressions.txt", "re");
-	char line[1024];
-
-	ck_assert_ptr_nonnull(f);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		if (line[0] == '\0' || line[0] == '#')
-			continue;
-		ck_assert_uint_lt(expression_count, EXPRESSIONS_MAX);
-		expressions[expression_count++] = strdup(line);
-	}
-	(void)fclose(f);
-	ck_assert_uint_ge(expression_count, 150);
-}
-
 static void set_up(void)
 {
 	rooms_open();
@@ -434,8 +387,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	while (expression_count > 0)
-		free(expressions[--expression_count]);
+	expressions_free();
 	free(packets);
 	packet_count = 0;
 	(void)munmap(rooms, PAGE * (2 * (size_t)EXPRESSION_BURST * SEGMENTS + 1));
@@ -1178,16 +1130,10 @@ int main(void)
 {
 	Suite *suite = suite_create("filter");
 	TCase *tc = tcase_create("filter");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 60);
 	add_tests(tc);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -13,6 +13,8 @@
 
 #include "filter/expression.h"
 #include "filter/filter_program.h"
+#include "random_numbers.h"
+#include "suite_main.h"
 #include "wirespool/filter.h"
 
 /*
@@ -38,16 +40,6 @@ static struct made {
 	uint32_t tags;
 	uint8_t data[FRAME_MAX];
 } packets[PACKETS];
-
-static uint64_t random_state = 0x9e3779b97f4a7c15;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 20) % n;
-}
 
 static void put(struct made *p, unsigned int bytes, uint64_t value)
 {
@@ -353,8 +345,6 @@ int main(void)
 {
 	Suite *suite = suite_create("filter_long");
 	TCase *tc = tcase_create("filter_long");
-	SRunner *runner;
-	int failed;
 
 	packets_make();
 	tcase_set_timeout(tc, 60);
@@ -364,9 +354,5 @@ int main(void)
 	tcase_add_test(tc, program_of_too_many_ways_is_interpreted);
 	tcase_add_test(tc, steps_are_those_of_each_way_and_end_at_a_limit);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

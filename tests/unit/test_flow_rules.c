@@ -18,6 +18,8 @@
 #include "capture/flow_choice.h"
 #include "capture/port.h"
 #include "prefilter_check.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/capture.h"
 #include "wirespool/log.h"
 
@@ -680,20 +682,11 @@ static Suite *suite(void)
 
 int main(void)
 {
-	char arg0[] = "test_flow_rules", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "64";
-	char *argv[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (rte_eal_init(7, argv) < 0)
+	if (!eal_start(64))
 		return EXIT_FAILURE;
-	runner = srunner_create(suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(suite());
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

@@ -9,9 +9,6 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +19,14 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "own_network.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/log.h"
 #include "wirespool/rules.h"
 
 enum {
 	MBUFS = 4095,
-	SKIPPED = 77,
 	DROPPED = 53,
 	KEPT = 80,
 	LAST = 1000,  /* behind the others: when it has come, they have, or never will */
@@ -187,7 +186,6 @@ static Suite *suite(void)
 /* The kernel's end of the tap sends what the driver receives. */
 static bool open_tap(void)
 {
-	struct sockaddr_ll address = {.sll_family = AF_PACKET};
 	struct errbuf err;
 
 	pool = rte_pktmbuf_pool_create(
@@ -198,38 +196,20 @@ static bool open_tap(void)
 		(void)fprintf(stderr, "%s\n", err.text);
 		return false;
 	}
-	raw = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	address.sll_ifindex = (int)if_nametoindex("wst0");
-	return raw >= 0 && bind(raw, (struct sockaddr *)&address, sizeof(address)) == 0;
+	raw = raw_socket("wst0");
+	return raw >= 0;
 }
 
 int main(void)
 {
-	char arg0[] = "test_flow_tap", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "64",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
-		unshare(CLONE_NEWNET) < 0 ||
-		system("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo "
-		       "up") != 0) {
-		(void)fprintf(
-			stderr, "skipped: needs root, namespaces, ip(8), tc(8) and /dev/net/tun\n");
-		return SKIPPED;
-	}
-	if (rte_eal_init(9, argv) < 0 || !open_tap())
+	if (access("/dev/net/tun", R_OK | W_OK) < 0 || !network_enter())
+		return suite_skip("root, namespaces, ip(8), tc(8) and /dev/net/tun");
+	if (!eal_start(64) || !open_tap())
 		return EXIT_FAILURE;
-	runner = srunner_create(suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(suite());
 	ethdev_class.close(&tap);
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

@@ -20,6 +20,8 @@
 #include <rte_mbuf.h>
 
 #include "capture/frames_options.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 
 enum {
 	MBUFS = 1023,
@@ -27,7 +29,6 @@ enum {
 	FLOWS_MAX = 64,
 	STORED_MAX = 2048,
 	LINE_MAX_BYTES = 20000,
-	SKIPPED = 77,
 };
 
 /*
@@ -467,33 +468,20 @@ static Suite *frames_suite(void)
 
 int main(void)
 {
-	char arg0[] = "test_frames", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "64",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed, fd;
+	int r, fd;
 
-	if (system("tshark --version >/dev/null 2>&1") != 0) {
-		(void)fprintf(stderr, "skipped: there is no tshark\n");
-		return SKIPPED;
-	}
+	if (system("tshark --version >/dev/null 2>&1") != 0)
+		return suite_skip("tshark");
 	fd = mkstemp(pcap_path);
-	if (fd < 0 || rte_eal_init(9, argv) < 0)
+	if (fd < 0 || !eal_start(64))
 		return EXIT_FAILURE;
 	(void)close(fd);
 	pool = rte_pktmbuf_pool_create(
 		"frames", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (pool == NULL)
 		return EXIT_FAILURE;
-	runner = srunner_create(frames_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(frames_suite());
 	(void)unlink(pcap_path);
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

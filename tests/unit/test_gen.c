@@ -16,6 +16,8 @@
 #include <rte_udp.h>
 
 #include "capture/frames.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/pcapng.h"
 
 enum { QUEUES_MAX = 4, MBUFS = 2047, FLOWS_SEEN_MAX = 4096 };
@@ -632,15 +634,9 @@ static Suite *gen_suite(void)
 
 int main(void)
 {
-	char arg0[] = "test_gen", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (rte_eal_init(9, argv) < 0)
+	if (!eal_start(256))
 		return EXIT_FAILURE;
 	for (unsigned int q = 0; q < QUEUES_MAX; q++) {
 		char name[] = {'p', (char)('0' + q), '\0'};
@@ -650,12 +646,7 @@ int main(void)
 		if (pools[q] == NULL)
 			return EXIT_FAILURE;
 	}
-	runner = srunner_create(gen_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(gen_suite());
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

@@ -9,6 +9,7 @@
 #include <pcap/pcap.h>
 
 #include "headers_check.h"
+#include "suite_main.h"
 
 enum { PACKETS_MAX = 128 };
 
@@ -247,8 +248,6 @@ int main(void)
 {
 	Suite *suite = suite_create("headers");
 	TCase *tc = tcase_create("headers");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, packet_cut_short_has_the_headers_that_are_there);
@@ -263,9 +262,5 @@ int main(void)
 	tcase_add_test(tc, header_that_cannot_be_right_is_not_understood);
 	tcase_add_test(tc, endless_layers_end);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

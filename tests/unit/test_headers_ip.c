@@ -4,6 +4,7 @@
 #include <pcap/pcap.h>
 
 #include "headers_check.h"
+#include "suite_main.h"
 
 /*
  * Headers, byte for byte. IP's length of 0 (IPv4: unknown, IPv6: a jumbogram) sets no end to what
@@ -395,8 +396,6 @@ int main(void)
 {
 	Suite *suite = suite_create("headers_ip");
 	TCase *tc = tcase_create("headers_ip");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, ip_headers_are_told_from_the_outermost_on);
 	tcase_add_test(tc, packet_cut_anywhere_tells_no_more_than_is_there);
@@ -410,9 +409,5 @@ int main(void)
 	tcase_add_test(tc, links_without_ethernet_have_no_ethernet_header);
 	tcase_add_test(tc, unknown_link_type_tells_nothing);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

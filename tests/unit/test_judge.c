@@ -451,5 +451,5 @@ static Suite *judge_suite(void)
 
 int main(void)
 {
-	return judge_main("test_judge", judge_suite);
+	return judge_main(judge_suite());
 }

@@ -1,6 +1,7 @@
 /* That filter_judge() judges a burst of all kinds of packets as it would each of them alone. */
 /* rooms: filter common dpdk PkgConfig::libpcap */
 #include "judge_check.h"
+#include "random_numbers.h"
 
 #define HOUR_NS (UINT64_C(3600) * 1000000000)
 
@@ -86,16 +87,6 @@ static const struct {
 		 .cutoff_flows = 1000},
 		"drop icmp any any any any\ncut=60 tcp any any any 22\nkeep any any any any any\n"},
 };
-
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 20) % n;
-}
 
 struct drawn {
 	struct packet packets[FILTER_BURST];
@@ -196,5 +187,5 @@ static Suite *judge_burst_suite(void)
 
 int main(void)
 {
-	return judge_main("test_judge_burst", judge_burst_suite);
+	return judge_main(judge_burst_suite());
 }

@@ -619,5 +619,5 @@ static Suite *judge_fragments_suite(void)
 
 int main(void)
 {
-	return judge_main("test_judge_fragments", judge_fragments_suite);
+	return judge_main(judge_fragments_suite());
 }

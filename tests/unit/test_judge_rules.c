@@ -619,5 +619,5 @@ static Suite *judge_rules_suite(void)
 
 int main(void)
 {
-	return judge_main("test_judge_rules", judge_rules_suite);
+	return judge_main(judge_rules_suite());
 }

@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 
 #include "capture/port.h"
+#include "suite_main.h"
 #include "wirespool/capture.h"
 #include "wirespool/packet.h"
 #include "wirespool/writer.h"
@@ -238,8 +239,7 @@ int main(void)
 	TCase *alone = tcase_create("alone");
 	TCase *with_port = tcase_create("with_port");
 	TCase *with_run = tcase_create("with_run");
-	SRunner *runner;
-	int failed;
+	int r;
 
 	if (capture_open(&o, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
@@ -261,11 +261,7 @@ int main(void)
 	tcase_add_test(with_run, writers_of_a_run_and_of_a_stripe_write_one_line_of_it);
 	suite_add_tcase(suite, with_run);
 
-	runner = srunner_create(suite);
-	srunner_set_fork_status(runner, CK_NOFORK); /* DPDK's threads do not survive a fork */
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(suite);
 	capture_close();
-	return failed == 0 ? 0 : 1;
+	return r;
 }

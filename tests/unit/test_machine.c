@@ -2,9 +2,9 @@
 /* rooms: control common */
 #include "control/machine.h"
 
-#include <stdlib.h>
-
 #include <check.h>
+
+#include "suite_main.h"
 
 static struct port_settings ports[3];
 static struct settings settings;
@@ -76,8 +76,6 @@ int main(void)
 {
 	Suite *suite = suite_create("machine");
 	TCase *c = tcase_create("machine");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(c, NULL, tear_down);
 	tcase_add_test(c, one_cpu_is_shared_by_all);
@@ -85,9 +83,5 @@ int main(void)
 	tcase_add_test(c, ports_take_the_other_cpus_in_turn);
 	tcase_add_test(c, cpus_that_the_settings_give_are_left_to_whom_they_are_given);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

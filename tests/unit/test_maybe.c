@@ -11,43 +11,12 @@
 #include "filter/expression.h"
 #include "filter/filter_program.h"
 #include "filter/program_maybe.h"
+#include "filter_check.h"
+#include "suite_main.h"
 
-enum { PACKET_MAX = 2048, PACKETS = 600, EXPRESSIONS_MAX = 512, ETHERNET = 14 };
-
-struct made {
-	uint32_t len;
-	uint8_t data[PACKET_MAX];
-};
-
-static struct made *packets;
-static char *expressions[EXPRESSIONS_MAX];
-static unsigned int expression_count;
+enum { PACKETS = 600, ETHERNET = 14 };
 
 /* -- Packets: random, but of a structure that filters ask for -- */
-
-static uint64_t random_state = 0x9e3779b97f4a7c15;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 20) % n;
-}
-
-#define PICK(array) (array)[random_below(sizeof(array) / sizeof((array)[0]))]
-
-static void put(struct made *p, unsigned int bytes, uint64_t value)
-{
-	while (bytes-- > 0)
-		p->data[p->len++] = (uint8_t)(value >> (8 * bytes));
-}
-
-static void put_random(struct made *p, unsigned int bytes)
-{
-	while (bytes-- > 0)
-		put(p, 1, random_below(4) == 0 ? 0 : random_below(256));
-}
 
 static void put_ipv6_address(struct made *p, uint64_t host)
 {
@@ -143,23 +112,6 @@ static void packets_generate(void)
 	}
 }
 
-static void expressions_read(void)
-{
-	FILE *f = fopen(TEST_DATA "/filter_expressions.txt", "re");
-	char line[1024];
-
-	ck_assert_ptr_nonnull(f);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		if (line[0] == '\0' || line[0] == '#')
-			continue;
-		ck_assert_uint_lt(expression_count, EXPRESSIONS_MAX);
-		expressions[expression_count++] = strdup(line);
-	}
-	(void)fclose(f);
-	ck_assert_uint_ge(expression_count, 150);
-}
-
 static void set_up(void)
 {
 	packets_generate();
@@ -168,8 +120,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	while (expression_count > 0)
-		free(expressions[--expression_count]);
+	expressions_free();
 	free(packets);
 }
 
@@ -940,8 +891,6 @@ int main(void)
 {
 	Suite *suite = suite_create("maybe");
 	TCase *all = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, all);
 	tcase_add_checked_fixture(all, set_up, tear_down);
@@ -968,9 +917,5 @@ int main(void)
 	tcase_add_test(all, naming_is_seen_among_many_terms);
 	tcase_add_test(all, link_type_that_is_not_known_keeps_the_literal_meaning);
 	tcase_add_test(all, naming_without_a_type_field_is_for_both_versions);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "prefilter_check.h"
+#include "suite_main.h"
 #include "wirespool/errbuf.h"
 
 static struct prefilter_build *build;
@@ -216,11 +217,5 @@ static Suite *prefilter_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(prefilter_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(prefilter_suite());
 }

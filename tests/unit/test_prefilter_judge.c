@@ -236,7 +236,7 @@ static Suite *prefilter_judge_suite(void)
 
 int main(void)
 {
-	int r = judge_main("test_prefilter_judge", prefilter_judge_suite);
+	int r = judge_main(prefilter_judge_suite());
 
 	free(build);
 	return r;

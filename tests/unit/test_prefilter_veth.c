@@ -10,7 +10,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_packet.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,13 +32,15 @@
 
 #include "capture/port.h"
 #include "capture/prefilter_build.h"
+#include "own_network.h"
 #include "prefilter_check.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/rules.h"
 
 enum {
 	MBUFS = 16383, /* the driver takes 2048 with each open, and does not give them back */
 	PORTS = 2,
-	SKIPPED = 77,
 	ETH_FRAME_MIN = 14, /* that the kernel runs a program on */
 	DISCARD_PORT = 9,
 	ECHO_PORT = 7,
@@ -704,22 +705,9 @@ static Suite *prefilter_suite(void)
 
 /* Network */
 
-static int raw_socket(const char *interface)
-{
-	struct sockaddr_ll address = {.sll_family = AF_PACKET};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-	address.sll_ifindex = (int)if_nametoindex(interface);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -1;
-	return fd;
-}
-
 static bool new_namespace(int *ret_fd)
 {
-	if (unshare(CLONE_NEWNET) < 0 ||
-		system("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo "
-		       "up") != 0)
+	if (!network_enter())
 		return false;
 	*ret_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	return *ret_fd >= 0;
@@ -834,32 +822,18 @@ const char *__lsan_default_suppressions(void)
 
 int main(void)
 {
-	char arg0[] = "test_prefilter_veth", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (!make_network()) {
-		(void)fprintf(stderr,
-			"skipped: needs root, namespaces, bpffs, ip(8) and veth interfaces\n");
-		return SKIPPED;
-	}
-	if (rte_eal_init(9, argv) < 0)
+	if (!make_network())
+		return suite_skip("root, namespaces, bpffs, ip(8) and veth interfaces");
+	if (!eal_start(256))
 		return EXIT_FAILURE;
 	clock_start(&capture_clock, rte_rdtsc(), clock_wall_ns(), rte_get_tsc_hz());
 	if (!open_ports())
 		return EXIT_FAILURE;
-	runner = srunner_create(prefilter_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(prefilter_suite());
 	for (unsigned int port = 0; port < PORTS; port++)
 		xdp_class.close(&src[port]);
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

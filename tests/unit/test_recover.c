@@ -5,6 +5,8 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 
+#include "suite_main.h"
+
 static struct file_builder f;
 static struct recover_report recovered;
 static struct archive_report report;
@@ -529,8 +531,6 @@ int main(void)
 {
 	Suite *suite = suite_create("recover");
 	TCase *tc = tcase_create("recover");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 100);
@@ -563,8 +563,5 @@ int main(void)
 	tcase_add_test(
 		tc, recovery_that_dies_while_it_corrects_an_end_block_is_finished_by_the_next);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -11,6 +11,9 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "suite_main.h"
+#include "tests/eal_start.h"
+
 enum { MBUFS = 1023, LINKTYPE_ETHERNET = 1, LINKTYPE_USBPCAP = 249, PACKET_MAX = 300000 };
 
 static struct rte_mempool *pool;
@@ -511,27 +514,16 @@ static void remove_dir(void)
 
 int main(void)
 {
-	char arg0[] = "test_replay", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (rte_eal_init(9, argv) < 0 || mkdtemp(dir) == NULL)
+	if (!eal_start(256) || mkdtemp(dir) == NULL)
 		return EXIT_FAILURE;
 	pool = rte_pktmbuf_pool_create("p", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (pool == NULL)
 		return EXIT_FAILURE;
 	make_data();
-	runner = srunner_create(replay_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(replay_suite());
 	remove_dir();
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

@@ -18,6 +18,8 @@
 
 #include "filter/flow_key.h"
 #include "filter/rule_table.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/rules.h"
 
 enum { KEYS = 10048, TEXT_BYTES = 16 << 20 };
@@ -589,22 +591,13 @@ static Suite *rule_table_suite(void)
 
 int main(void)
 {
-	char arg0[] = "test_rule_table", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "512";
-	char *argv[] = {arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
 	text = malloc(TEXT_BYTES);
-	if (text == NULL || rte_eal_init(7, argv) < 0)
+	if (text == NULL || !eal_start(512))
 		return EXIT_FAILURE;
-	runner = srunner_create(rule_table_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(rule_table_suite());
 	(void)rte_eal_cleanup();
 	free(text);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "filter/flow_key.h"
+#include "suite_main.h"
 #include "wirespool/rules.h"
 
 static struct errbuf err;
@@ -327,8 +328,6 @@ int main(void)
 {
 	Suite *suite = suite_create("rules");
 	TCase *tc = tcase_create("rules");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, rule_is_read_word_by_word);
@@ -341,9 +340,5 @@ int main(void)
 	tcase_add_test(tc, list_is_read_line_by_line_and_its_faults_tell_the_number);
 	tcase_add_test(tc, file_is_read_and_what_is_none_is_refused);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 
 #include <check.h>
 
+#include "suite_main.h"
 #include "wirespool/archive.h"
 #include "wirespool/units.h"
 
@@ -1325,8 +1326,6 @@ int main(void)
 {
 	Suite *suite = suite_create("runs");
 	TCase *c = tcase_create("runs");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, filter_that_fails_leaves_nothing_behind);
@@ -1385,9 +1384,5 @@ int main(void)
 	tcase_add_test(c, reload_without_a_recording_ends_its_run_and_leaves_what_was_made_up);
 	tcase_add_test(c, nothing_opens_once_closed);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include <rte_ring.h>
 
 #include "capture/frames.h"
+#include "suite_main.h"
 #include "wirespool/capture.h"
 #include "wirespool/packet.h"
 #include "wirespool/units.h"
@@ -561,8 +562,6 @@ int main(void)
 {
 	Suite *suite = suite_create("rx");
 	TCase *c = tcase_create("rx");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_unchecked_fixture(c, capture_begin, capture_close);
 	tcase_add_test(c, a_device_that_does_not_exist_or_is_no_device_is_refused);
@@ -579,10 +578,5 @@ int main(void)
 	tcase_add_test(c, a_window_keeps_start_and_leaves_out_end);
 	tcase_add_test(c, plans_change_under_load_and_nothing_is_lost_or_counted_twice);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_set_fork_status(runner, CK_NOFORK); /* DPDK's threads do not survive a fork */
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return suite_run_unforked(suite);
 }

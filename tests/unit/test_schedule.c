@@ -9,6 +9,7 @@
 #include "control/recurrence.h"
 #include "control/schedule.h"
 #include "control/zone.h"
+#include "suite_main.h"
 #include "wirespool/units.h"
 
 static int64_t seconds_of(const char *text, const char *format)
@@ -541,8 +542,6 @@ int main(void)
 {
 	Suite *suite = suite_create("schedule");
 	TCase *refused = tcase_create("refused"), *kept = tcase_create("kept");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(refused, 60);
 	tcase_set_timeout(kept, 100);
@@ -567,8 +566,5 @@ int main(void)
 	tcase_add_test(kept, without_a_time_zone_the_machines_own_is_taken);
 	tcase_add_test(kept, twelve_years_of_clock_changes_are_as_python_has_them);
 	tcase_add_test(kept, three_hundred_recurrences_are_as_dateutil_has_them);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "suite_main.h"
+
 #define START "20261121T033000.123Z"
 
 START_TEST(names_that_are_not_ours_are_refused)
@@ -112,8 +114,6 @@ int main(void)
 {
 	Suite *suite = suite_create("segment_name");
 	TCase *tc = tcase_create("names");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(tc, names_that_are_not_ours_are_refused);
 	tcase_add_test(tc, a_name_longer_than_a_run_id_may_be_is_refused);
@@ -122,8 +122,5 @@ int main(void)
 	tcase_add_test(tc, a_recording_may_hold_dashes_dots_and_another_start);
 	tcase_add_test(tc, numbers_grow_beyond_five_digits);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

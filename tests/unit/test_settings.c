@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "control/settings.h"
+#include "suite_main.h"
 #include "wirespool/protocol.h"
 #include "wirespool/rules.h"
 #include "wirespool/units.h"
@@ -1037,8 +1038,6 @@ int main(void)
 {
 	Suite *suite = suite_create("settings");
 	TCase *tc = tcase_create("settings");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 60);
@@ -1059,9 +1058,5 @@ int main(void)
 	tcase_add_test(tc, a_change_takes_cutoff_and_after_away_and_after_needs_a_cutoff);
 	tcase_add_test(tc, a_change_reads_a_file_of_rules_again_only_if_it_names_it);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "control/settings_table.h"
+#include "suite_main.h"
 
 #define CONF TEST_DATA "/../../etc/wirespool.conf"
 #define MAN  TEST_DATA "/../../docs/wirespool.conf.5"
@@ -304,8 +305,6 @@ int main(void)
 {
 	Suite *suite = suite_create("settings_texts");
 	TCase *tc = tcase_create("texts");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, the_table_agrees_with_itself);
 	tcase_add_test(tc, the_file_has_each_setting_with_when_default_help_and_rule);
@@ -316,9 +315,5 @@ int main(void)
 	tcase_add_test(tc, what_the_file_shows_of_the_daemon_are_the_defaults);
 	tcase_add_test(tc, a_value_as_text_is_read_back_as_the_same);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 
 #include <check.h>
 
+#include "suite_main.h"
 #include "wirespool/protocol.h"
 #include "wirespool/units.h"
 
@@ -484,8 +485,6 @@ int main(void)
 {
 	Suite *suite = suite_create("socket");
 	TCase *c = tcase_create("socket");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, malformed_request_is_answered_and_the_connection_goes_on);
@@ -511,9 +510,5 @@ int main(void)
 	tcase_add_test(c, file_has_mode_0660_and_goes_with_the_socket);
 	tcase_add_test(c, file_that_another_daemon_made_meanwhile_is_not_removed);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite_main.h"
 #include "wirespool/units.h"
 
 static struct errbuf err;
@@ -138,8 +139,6 @@ int main(void)
 {
 	Suite *suite = suite_create("units");
 	TCase *c = tcase_create("units");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(c, what_is_no_size_is_refused_with_its_text_and_a_better_one);
 	tcase_add_test(c, a_size_past_64_bits_does_not_wrap);
@@ -150,9 +149,5 @@ int main(void)
 	tcase_add_test(c, numbers_keep_their_range);
 	tcase_add_test(c, what_is_formatted_reads_well);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return suite_run(suite);
 }

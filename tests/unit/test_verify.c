@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "suite_main.h"
+
 static struct file_builder f;
 static struct archive_report report;
 
@@ -522,8 +524,6 @@ int main(void)
 {
 	Suite *suite = suite_create("verify");
 	TCase *tc = tcase_create("verify");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
@@ -552,8 +552,5 @@ int main(void)
 	tcase_add_test(tc, a_block_longer_than_the_window_is_taken);
 	tcase_add_test(tc, more_faults_than_fit_are_counted);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

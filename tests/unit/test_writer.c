@@ -13,10 +13,11 @@
 
 #include <pcap/pcap.h>
 
-#include <rte_eal.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/archive.h"
 #include "wirespool/packet.h"
 #include "wirespool/pcapng.h"
@@ -970,11 +971,7 @@ END_TEST
 
 static void eal_open(void)
 {
-	char *args[] = {(char *)"test", (char *)"--no-huge", (char *)"--no-shconf",
-		(char *)"--no-pci", (char *)"--no-telemetry", (char *)"-m", (char *)"128",
-		(char *)"--log-level=error", (char *)"--lcores", (char *)"0@(0-1)", NULL};
-
-	ck_assert_int_ge(rte_eal_init(10, args), 0);
+	ck_assert(eal_start(128));
 	pool = rte_pktmbuf_pool_create(
 		"pkts", 16383, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	ck_assert_ptr_nonnull(pool);
@@ -984,8 +981,6 @@ int main(void)
 {
 	Suite *suite = suite_create("writer");
 	TCase *c = tcase_create("writer");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 120);
 	tcase_add_unchecked_fixture(c, eal_open, NULL);
@@ -1017,11 +1012,5 @@ int main(void)
 	tcase_add_test(c, losses_behind_the_last_packet_are_told_by_the_last_file);
 	tcase_add_test(c, an_abandoned_run_ends_without_its_disk_and_counts_lost_disk);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	/* DPDK's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return suite_run_unforked(suite);
 }

@@ -6,9 +6,6 @@
 #include "capture/source.h"
 
 #include <check.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +15,12 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "own_network.h"
+#include "suite_main.h"
+#include "tests/eal_start.h"
 #include "wirespool/units.h"
 
-enum { MBUFS = 8191, PORTS = 2, FRAME_BYTES = 60, SKIPPED = 77 };
+enum { MBUFS = 8191, PORTS = 2, FRAME_BYTES = 60 };
 
 /* A wait that does not end with a packet is ended by the test's time limit. */
 static const uint64_t FOREVER_NS = 24ULL * 3600 * NS_PER_SEC;
@@ -147,32 +147,19 @@ static Suite *xdp_suite(void)
 	return s;
 }
 
-static int sender(const char *name)
-{
-	struct sockaddr_ll address = {.sll_family = AF_PACKET};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-	address.sll_ifindex = (int)if_nametoindex(name);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -1;
-	return fd;
-}
-
-/* No IPv6: its router and neighbour messages would come between ours. */
 static bool make_network(void)
 {
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
+	if (fd < 0 || !network_enter())
 		return false;
 	(void)close(fd);
-	if (system("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; "
-		   "ip link add wsx0 type veth peer name wsx1 && "
+	if (system("ip link add wsx0 type veth peer name wsx1 && "
 		   "ip link add wsy0 type veth peer name wsy1 && "
 		   "for i in wsx0 wsx1 wsy0 wsy1; do ip link set $i up || exit 1; done") != 0)
 		return false;
-	far_fds[0] = sender("wsx1");
-	far_fds[1] = sender("wsy1");
+	far_fds[0] = raw_socket("wsx1");
+	far_fds[1] = raw_socket("wsy1");
 	return far_fds[0] >= 0 && far_fds[1] >= 0;
 }
 
@@ -204,29 +191,15 @@ const char *__lsan_default_suppressions(void)
 
 int main(void)
 {
-	char arg0[] = "test_xdp", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256",
-	     lcores[] = "--lcores", main_lcore[] = "0@(0-1)";
-	char *argv[] = {
-		arg0, no_huge, no_shconf, no_pci, no_telemetry, m, mib, lcores, main_lcore, NULL};
-	SRunner *runner;
-	int failed;
+	int r;
 
-	if (!make_network()) {
-		(void)fprintf(stderr,
-			"skipped: needs root, network namespaces, ip(8) and AF_XDP sockets\n");
-		return SKIPPED;
-	}
-	if (rte_eal_init(9, argv) < 0 || !open_sources())
+	if (!make_network())
+		return suite_skip("root, network namespaces, ip(8) and AF_XDP sockets");
+	if (!eal_start(256) || !open_sources())
 		return EXIT_FAILURE;
-	runner = srunner_create(xdp_suite());
-	/* EAL's threads do not survive a fork. */
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	r = suite_run_unforked(xdp_suite());
 	for (unsigned int port = 0; port < PORTS; port++)
 		xdp_class.close(&src[port]);
 	(void)rte_eal_cleanup();
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return r;
 }
