@@ -19,6 +19,7 @@ enum {
 	KEY_AFTER,
 	KEY_DUMP,
 	KEY_BENCH,
+	KEY_JSON,
 };
 
 /* filter/trial_options.c reads the same options. */
@@ -40,6 +41,7 @@ static const struct option_line lines[] = {
 	{'w', "write", "FILE", "write the packets kept, as they are cut, as pcap; - is stdout"},
 	{KEY_DUMP, "dump", NULL, "show the expression's program instead; needs no FILE"},
 	{KEY_BENCH, "bench", NULL, "measure instead how fast packets are judged"},
+	{KEY_JSON, "json", NULL, "one object per packet, and one of the sums, for programs"},
 	OPTION_LINE_HELP,
 	OPTION_LINE_END,
 };
@@ -56,7 +58,8 @@ static const struct usage usage = {
 };
 
 struct wanted {
-	bool cutoff, after, write, dump, bench;
+	bool cutoff, after, write, dump, bench, json;
+	bool to_stdout; /* writes there */
 };
 
 static int check_wanted(const struct wanted *w, int argc, char *argv[])
@@ -68,6 +71,9 @@ static int check_wanted(const struct wanted *w, int argc, char *argv[])
 			&usage, "--after says what follows --cutoff; give --cutoff SIZE");
 	if (w->dump + w->bench + w->write > 1)
 		return options_fail(&usage, "takes one of --write, --dump and --bench");
+	if (w->json && (w->dump || w->to_stdout))
+		return options_fail(&usage, "--json has no place on stdout beside %s",
+			w->dump ? "the program of --dump" : "the packets of --write -");
 	if (operands > 1)
 		return options_fail(&usage, "takes one FILE, got also '%s'", argv[optind + 1]);
 	if (operands == 0 && !w->dump)
@@ -88,9 +94,13 @@ int cmd_filter(int argc, char *argv[])
 			return options_exit(key);
 		wanted.cutoff |= key == KEY_CUTOFF;
 		wanted.after |= key == KEY_AFTER;
-		wanted.write |= key == 'w';
+		if (key == 'w') {
+			wanted.write = true;
+			wanted.to_stdout = strcmp(optarg, "-") == 0;
+		}
 		wanted.dump |= key == KEY_DUMP;
 		wanted.bench |= key == KEY_BENCH;
+		wanted.json |= key == KEY_JSON;
 	}
 	r = check_wanted(&wanted, argc, argv);
 	if (r == EXIT_GOOD)

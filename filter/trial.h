@@ -7,6 +7,7 @@
  *   trial_options.c      the command line
  *   trial_source.c       capture file -> packets in mbufs, as rx drivers deliver them
  *   trial_explain.c      what becomes of each packet, and why; the packets kept as a file
+ *   trial_print.c        the same, for people and for programs
  *   trial_dump.c         the program, and what it means
  *   trial_bench.c        packets per second
  */
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
 #include <pcap/pcap.h>
 
 #include "wirespool/errbuf.h"
@@ -30,6 +32,7 @@ struct trial_options {
 	const char *file;  /* to read, or "-"; NULL: none, with dump alone */
 	bool dump;
 	bool bench;
+	bool json; /* not with dump, nor when packets are written to stdout */
 };
 
 /*
@@ -72,6 +75,37 @@ struct trial_packet {
  */
 int trial_source_next(struct trial_source *s, struct trial_packet *ret, struct errbuf *err);
 void trial_packet_free(struct trial_packet *p);
+
+/* What became of a packet. */
+struct trial_result {
+	uint64_t number; /* in its file, from 1 */
+	const struct trial_packet *packet;
+	struct filter_reason reason;
+	uint32_t stored; /* bytes; 0: it is not kept */
+	bool kept;
+	bool by_snaplen; /* what cut it */
+};
+
+enum { TRIAL_WHYS = FILTER_BY_CUTOFF + 1 };
+
+struct trial_sums {
+	uint64_t pkts;
+	uint64_t kept;
+	uint64_t cut; /* of those kept */
+	uint64_t dropped[TRIAL_WHYS];
+	uint64_t bytes;
+	uint64_t stored_bytes;
+	uint64_t *by_rule; /* by the rule's number; NULL: no rules */
+};
+
+/* One line on stdout. */
+void trial_print_text(const struct trial *t, const struct trial_result *r);
+void trial_print_json(const struct trial *t, const struct trial_result *r);
+void trial_print_json_sums(const struct trial *t, const struct trial_sums *s);
+void trial_print_object(json_t *object); /* which it takes over */
+
+/* On stderr. */
+void trial_say_sums(const struct trial *t, const struct trial_sums *s);
 
 /* Each returns an enum trial_exit. */
 int trial_explain(struct trial *t);

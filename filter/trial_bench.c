@@ -121,19 +121,21 @@ static int compare_times(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void print_figures(
-	const struct bench *b, const uint64_t rounds[ROUNDS], uint64_t passes, uint64_t kept)
+struct figures {
+	double ns, ns_min, ns_max; /* per packet: the median round, the fastest and the slowest */
+	uint64_t kept;
+};
+
+static void print_text(const struct bench *b, const struct figures *f)
 {
-	double pkts = (double)passes * (double)whole_bursts(b);
-	double median_ns = (double)rounds[ROUNDS / 2] / pkts;
 	char count[UNITS_TEXT], size[UNITS_TEXT], rate[UNITS_TEXT];
 
 	printf("engine      %s\n", filter_engine(b->trial->filter));
 	printf("packets     %s, %s\n", count_format(b->count, count), size_format(b->bytes, size));
-	printf("kept        %.1f %%\n", 100 * (double)kept / (double)b->count);
-	printf("rate        %s\n", packet_rate_format(1e9 / median_ns, rate));
-	printf("per packet  %.2f ns, median of %d rounds of %.2f to %.2f ns\n", median_ns, ROUNDS,
-		(double)rounds[0] / pkts, (double)rounds[ROUNDS - 1] / pkts);
+	printf("kept        %.1f %%\n", 100 * (double)f->kept / (double)b->count);
+	printf("rate        %s\n", packet_rate_format(1e9 / f->ns, rate));
+	printf("per packet  %.2f ns, median of %d rounds of %.2f to %.2f ns\n", f->ns, ROUNDS,
+		f->ns_min, f->ns_max);
 	log_info("of one CPU of this machine, for the filter alone; the packets lie in its caches "
 		 "as far as they fit");
 	if (b->trial->tables != NULL)
@@ -141,16 +143,34 @@ static void print_figures(
 			 "first");
 }
 
+static void print_json(const struct bench *b, const struct figures *f)
+{
+	trial_print_object(json_pack("{s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:i}", "engine",
+		filter_engine(b->trial->filter), "pkts", (json_int_t)b->count, "bytes",
+		(json_int_t)b->bytes, "kept_pkts", (json_int_t)f->kept, "pkts_per_s", 1e9 / f->ns,
+		"ns_per_pkt", f->ns, "ns_per_pkt_min", f->ns_min, "ns_per_pkt_max", f->ns_max,
+		"rounds", ROUNDS));
+}
+
 static void measure(const struct bench *b)
 {
-	uint64_t kept = judge_all(b, b->count), passes = 1, rounds[ROUNDS];
+	uint64_t passes = 1, rounds[ROUNDS];
+	struct figures f = {.kept = judge_all(b, b->count)};
+	double pkts;
 
 	while (round_ns(b, passes) < ROUND_NS)
 		passes *= 2;
 	for (unsigned int i = 0; i < ROUNDS; i++)
 		rounds[i] = round_ns(b, passes);
 	qsort(rounds, ROUNDS, sizeof(rounds[0]), compare_times);
-	print_figures(b, rounds, passes, kept);
+	pkts = (double)passes * (double)whole_bursts(b);
+	f.ns = (double)rounds[ROUNDS / 2] / pkts;
+	f.ns_min = (double)rounds[0] / pkts;
+	f.ns_max = (double)rounds[ROUNDS - 1] / pkts;
+	if (b->trial->options->json)
+		print_json(b, &f);
+	else
+		print_text(b, &f);
 }
 
 int trial_bench(struct trial *t)

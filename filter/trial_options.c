@@ -25,6 +25,7 @@ enum key {
 	KEY_AFTER,
 	KEY_DUMP,
 	KEY_BENCH,
+	KEY_JSON,
 };
 
 /* cli/cmd_filter.c shows the same options. */
@@ -40,6 +41,7 @@ static const struct option longs[] = {
 	{"write", required_argument, NULL, 'w'},
 	{"dump", no_argument, NULL, KEY_DUMP},
 	{"bench", no_argument, NULL, KEY_BENCH},
+	{"json", no_argument, NULL, KEY_JSON},
 	{NULL, 0, NULL, 0},
 };
 
@@ -197,6 +199,9 @@ static int option_take(struct trial_options *o, int key, const char *argument)
 		break;
 	case KEY_BENCH:
 		o->bench = true;
+		break;
+	case KEY_JSON:
+		o->json = true;
 		break;
 	default:
 		code = TRIAL_USAGE; /* getopt_long() has said it */

@@ -8,7 +8,7 @@ export LC_ALL=C.UTF-8
 
 here=$(cd "$(dirname "$0")" && pwd)
 wirespool=${WIRESPOOL:?names the wirespool program}
-for tool in tcpdump editcap /usr/bin/python3; do
+for tool in tcpdump editcap jq /usr/bin/python3; do
 	command -v "$tool" >/dev/null || { echo "skipped: no $tool"; exit 77; }
 done
 /usr/bin/python3 -c 'import scapy' 2>/dev/null || { echo "skipped: no scapy"; exit 77; }
@@ -276,6 +276,38 @@ claim "rules: how many, in how many parts" means "rules: 5 of rules, in 1 part f
 claim "no expression: no engine, no program" means "engine: none" --rules rules
 claim "nothing on stdout then" is "$(cat out)" ""
 
+# -- For programs --
+
+json_says_the_same() { # json_says_the_same OPTION...
+	local columns sums
+	run "$@" odd.pcap
+	columns=$(lines | cut -d ' ' -f 1-5)
+	sums=$(head -n 1 err && grep -E '^(kept|dropped|bytes): ' err)
+	run "$@" --json odd.pcap
+	is "$code" 0 && is "$(cat err)" "" && is "$columns" "$(jq -r 'select(.packet) |
+		"\(.packet) \(.verdict) \(.stored_bytes) of \(.captured_bytes)"' out)" &&
+		is "$(tr -d , <<<"$sums")" "$(tail -n 1 out | jq -r '"packets: \(.pkts)",
+		"kept: \(.kept_pkts) \(.cut_pkts) of them cut", "dropped: \(.dropped_pkts)",
+		"bytes: \(.stored_bytes) of \(.captured_bytes)"')"
+}
+claim "--json says what the lines and the sums say" \
+	json_says_the_same -f ip --rules rules --inner vxlan --fragments follow -s 60
+claim "--json, with a cutoff" json_says_the_same --cutoff 100 --after drop
+json_is() { # json_is FILTER OPTION...: of packets, why, and of the sums
+	run "${@:2}" --json odd.pcap
+	is "$(jq -sc "$1" out)" "$(cat)"
+}
+claim "--json says why" json_is '.[0,1,3] | [.why, .rule, .inside_of, .cut_by_snaplen]' -f 'udp port 53' -s 60 <<-'END'
+	["expression",null,[],true]
+	["could_match",null,[],true]
+	["expression",null,[],false]
+END
+claim "--json has rules, and tunnels" json_is '.[:-1][] | select(.inside_of != []) | [.why, .rule.line, .inside_of]' \
+	--rules rules --inner vxlan,gre,ipip <<-'END'
+	["rule",3,["VXLAN"]]
+END
+claim "--json with --write to a file" json_says_the_same -f ip -w written
+
 # -- How fast: that there are figures, not which --
 
 measures() { # measures KEPT OPTION...
@@ -288,6 +320,12 @@ claim "--bench with an expression" measures 16.2 -f icmp
 claim "--bench with all there is" measures 16.2 -f ip --rules rules --cutoff 1MiB --fragments follow
 claim "--bench names the engine" grep -qE '^engine +(jit|interpreter)$' out
 claim "--bench without a filter" measures 100.0
+measures_json() {
+	run -f icmp --bench --json plain.pcap
+	is "$code" 0 && jq -es 'length == 1 and (.[0] | .pkts == 247 and .kept_pkts == 40 and .ns_per_pkt > 0 and
+		.ns_per_pkt_min <= .ns_per_pkt and .ns_per_pkt <= .ns_per_pkt_max and .pkts_per_s > 0)' out
+}
+claim "--bench --json" measures_json
 
 # -- What is wrong --
 
@@ -315,6 +353,8 @@ claim "--cutoff 0" wrong "--cutoff: '0' must be more than 0 and less than 4GiB" 
 claim "--cutoff 4GiB" wrong "--cutoff: '4GiB' must be more than 0 and less than 4GiB" --cutoff 4GiB
 claim "--cutoff x" wrong '--cutoff: "x" is not a size.*' --cutoff x
 claim "-s 13" wrong "--snaplen: '13' must be 0 \(whole packets\) or 14 to 262144" -s 13
+claim "--json --dump" wrong "--json has no place on stdout beside the program of --dump" --json --dump
+claim "--json -w -" wrong "--json has no place on stdout beside the packets of --write -" --json -w -
 claim "-s x" wrong "--snaplen: snaplen must be .*" -s x
 
 torn() {
