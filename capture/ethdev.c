@@ -513,7 +513,7 @@ static int attach_prefilter(
 			"ours to write to, or another recorder has a port of this name");
 	for (unsigned int q = 0; q < o->queues; q++) {
 		e->queues[q].has_stamps = true;
-		xdp_waiter_have_stamps(&e->queues[q].waiter);
+		xdp_waiter_have_stamps(&e->queues[q].waiter, e->ifindex, e->link_fd);
 		xdp_clock_renew(&e->queues[q].clock);
 	}
 	return 0;

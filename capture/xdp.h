@@ -66,9 +66,9 @@ void xdp_waiter_init(struct xdp_waiter *w, int fd);
 
 /*
  * Packets bear the time of their coming, however late they are taken: naps may be longer, as far as the buffers
- * last that the kernel copies packets to. What a NIC brings by itself may come faster.
+ * last that the kernel copies packets to. What a NIC brings by itself may come faster. link_fd: any socket.
  */
-void xdp_waiter_have_stamps(struct xdp_waiter *w);
+void xdp_waiter_have_stamps(struct xdp_waiter *w, int ifindex, int link_fd);
 
 /* What time it was when XDP redirected a packet. */
 struct xdp_clock {

@@ -14,7 +14,7 @@
 #include "wirespool/clock.h"
 
 enum {
-	BUSY_ROUND = 64, /* packets of a round after which the next follows at once */
+	BUSY_ROUND = 256, /* packets of a round after which the next follows at once */
 	WARNINGS_MAX = 4,
 	PAUSE_MIN_NS = 1000,
 	BELL_SECONDS = 10,
