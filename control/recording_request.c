@@ -265,5 +265,7 @@ int recording_change(const json_t *request, const char *const also_known[],
 	if (after != NULL && !json_is_null(after) && r->cutoff_bytes == 0)
 		return fail_with(err, -EINVAL, "after: " AFTER_NEEDS_CUTOFF);
 	recording_check(r, true, keep_first, &first);
-	return first.found ? -EINVAL : recording_seal(r);
+	if (first.found)
+		return -EINVAL;
+	return recording_seal(r) < 0 ? fail_with(err, -ENOMEM, "out of memory") : 0;
 }
