@@ -15,6 +15,7 @@
 #include <rte_mbuf.h>
 
 #include "filter_program.h"
+#include "plain.h"
 #include "program_maybe.h"
 #include "wirespool/filter.h"
 

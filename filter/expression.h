@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <rte_byteorder.h>
-
 #include "headers.h"
 #include "wirespool/errbuf.h"
 
@@ -63,12 +61,6 @@ unsigned int expression_flat_views(const struct expression *e);
 
 /* The program, as tcpdump -d would show it; the caller frees it. NULL: keeps all, or no memory. */
 char *expression_dump(const struct expression *e);
-
-/* The types of VLAN tags that are looked behind. */
-static inline bool is_tag_type(rte_be16_t type)
-{
-	return type == RTE_BE16(0x8100) || type == RTE_BE16(0x88a8) || type == RTE_BE16(0x9100);
-}
 
 /*
  * HOT PATH, once per burst, budget 10 ns a packet. Bit i of the result is set when pkts[i] is kept, each

@@ -2,6 +2,7 @@
 
 #include <pcap/dlt.h>
 
+#include "plain.h"
 #include "wirespool/filter.h"
 
 /*
@@ -487,19 +488,33 @@ static enum layer walk_gtp_u(struct walk *w)
 }
 
 /* Receivers know a tunnel by the destination port: it is that of both directions. */
+static enum tunnel udp_tunnel(const uint8_t *p)
+{
+	switch (read_be16(p + 2)) {
+	case PORT_GTP_U:
+		return TUNNEL_GTP_U;
+	case PORT_VXLAN:
+	case PORT_VXLAN_LINUX:
+		return TUNNEL_VXLAN;
+	case PORT_GENEVE:
+		return TUNNEL_GENEVE;
+	default:
+		return TUNNEL_NONE;
+	}
+}
+
 static enum layer walk_udp(struct walk *w)
 {
 	const uint8_t *p = walk_take_ports(w, 8);
 
 	if (p == NULL)
 		return LAYER_END;
-	switch (read_be16(p + 2)) {
-	case PORT_GTP_U:
+	switch (udp_tunnel(p)) {
+	case TUNNEL_GTP_U:
 		return walk_gtp_u(w);
-	case PORT_VXLAN:
-	case PORT_VXLAN_LINUX:
+	case TUNNEL_VXLAN:
 		return walk_vxlan(w);
-	case PORT_GENEVE:
+	case TUNNEL_GENEVE:
 		return walk_geneve(w);
 	default:
 		return LAYER_END;
@@ -682,10 +697,33 @@ __attribute__((flatten)) bool headers_walk(
 	return understood;
 }
 
+/* The same of what most packets are, in much less time: TCP and UDP of plain packets. 0: walk. */
+static inline uint32_t plain_length(const uint8_t *p, uint32_t len)
+{
+	struct ip_header ip;
+	const uint8_t *payload;
+	uint32_t end, bytes;
+
+	if (len < PLAIN_BYTES || !is_plain(p) || !plain_ip(p, len, &ip, &end))
+		return 0;
+	payload = p + ip.payload_off;
+	end = end < len ? end : len;
+	if (ip.protocol == PROTOCOL_UDP && udp_tunnel(payload) == TUNNEL_NONE)
+		bytes = 8;
+	else if (ip.protocol == PROTOCOL_TCP && end - ip.payload_off >= 20 && payload[12] >> 4 >= 5)
+		bytes = (payload[12] >> 4) * 4U;
+	else
+		return 0;
+	return bytes <= end - ip.payload_off ? ip.payload_off + bytes : 0;
+}
+
 __attribute__((flatten)) uint32_t headers_length(int linktype, const uint8_t *data, uint32_t len)
 {
 	struct ip_header unused = {0};
 	struct walk w = {.data = data, .len = len, .ip = &unused};
+	uint32_t plain = linktype == DLT_EN10MB ? plain_length(data, len) : 0;
 
+	if (plain > 0)
+		return plain;
 	return walk_layers(&w, linktype) ? w.off : len;
 }

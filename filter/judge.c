@@ -1,8 +1,7 @@
 /*
  * Judging a burst: which packets are kept, and how much of them.
  *
- *   sort    plain packets lie as libpcap's program expects: IP right behind Ethernet and its tags, no
- *           fragment, no extension header; or they are not IP. All others are odd
+ *   sort    plain packets lie as libpcap's program expects (plain.h), all others are odd
  *   plain   the expression over all, then the rules over those that are left
  *   odd     one by one: header walk, then as the packet is to be seen
  *   inside  of tunnels, one by one, where the packet itself was not kept
@@ -10,58 +9,15 @@
  */
 #include "judge.h"
 
-#include <netinet/in.h>
 #include <pcap/dlt.h>
 
-#include <rte_byteorder.h>
 #include <rte_common.h>
 #include <rte_mbuf.h>
 
 #include "judge_parts.h"
-#include "program_maybe.h"
-
-enum {
-	PLAIN_BYTES = 54, /* Ethernet, two tags, IPv6: less is odd */
-	TAG_BYTES = 4,
-	TAGS_MAX = 2,
-	IPV4_FRAGMENT = 6, /* places in the headers */
-	IPV6_NEXT_HEADER = 6,
-};
-
-static inline bool is_label_type(rte_be16_t type)
-{
-	return type == RTE_BE16(0x8847) || type == RTE_BE16(0x8848) || type == RTE_BE16(0x8864);
-}
+#include "plain.h"
 
 /* -- Plain packets -- */
-
-/* Of an Ethernet frame with PLAIN_BYTES at least: its type behind up to two tags, and where that ends. */
-static inline rte_be16_t type_behind_tags(const uint8_t *p, uint32_t *ret_off)
-{
-	rte_be16_t type = load16(p + 12);
-	uint32_t off = 14;
-
-	/* Of most packets one question is enough. */
-	if (unlikely(type != RTE_BE16(0x0800)))
-		for (unsigned int tags = 0; tags < TAGS_MAX && is_tag_type(type); tags++) {
-			type = load16(p + off + 2);
-			off += TAG_BYTES;
-		}
-	*ret_off = off;
-	return type;
-}
-
-static inline bool is_plain(const uint8_t *p)
-{
-	uint32_t off;
-	rte_be16_t type = type_behind_tags(p, &off);
-
-	if (likely(type == RTE_BE16(0x0800))) /* more fragments, offset */
-		return (load16(p + off + IPV4_FRAGMENT) & RTE_BE16(0x3fff)) == 0;
-	if (type == RTE_BE16(0x86dd))
-		return !is_extension(p[off + IPV6_NEXT_HEADER]);
-	return !is_label_type(type) && !is_tag_type(type);
-}
 
 static inline uint64_t find_plain(const struct filter *f, const struct filter_burst *b)
 {
@@ -88,43 +44,6 @@ static uint64_t find_short(const struct filter_burst *b)
 	return short_pkts;
 }
 
-/* -- From packets to keys -- */
-
-/*
- * The IP header of a plain packet, if it is one of the common kind: what the header walk would tell, in a tenth
- * of the time. len is what lies at p, PLAIN_BYTES at least.
- */
-static inline bool common_ip(const uint8_t *p, uint32_t len, struct ip_header *ip)
-{
-	uint32_t off, room;
-	rte_be16_t type = type_behind_tags(p, &off);
-	bool has_ports;
-
-	if (type == RTE_BE16(0x0800) && p[off] == 0x45) {
-		ip->version = 4;
-		ip->protocol = p[off + 9];
-		ip->payload_off = off + 20;
-		room = rte_be_to_cpu_16(load16(p + off + 2)); /* with its header */
-	} else if (type == RTE_BE16(0x86dd) && p[off] >> 4 == 6) {
-		ip->version = 6;
-		ip->protocol = p[off + 6];
-		ip->payload_off = off + 40;
-		room = 40U + rte_be_to_cpu_16(load16(p + off + 4));
-	} else {
-		return false;
-	}
-	has_ports = flow_classes[ip->protocol] >= CLASS_PORTS;
-	if (!has_ports && ip->protocol != IPPROTO_ICMP && ip->protocol != IPPROTO_ICMPV6)
-		return false;
-	/* All four bytes of the ports are there, or somebody else looks closer. */
-	if (room < ip->payload_off - off + 4 || len < ip->payload_off + 4)
-		return false;
-	ip->ip_off = off;
-	ip->fragment = ip->later_fragment = false;
-	ip->ports = has_ports;
-	return true;
-}
-
 /* -- Rules -- */
 
 static void key_of_plain(
@@ -135,8 +54,9 @@ static void key_of_plain(
 	uint8_t buf[EXPRESSION_LINEAR_MAX];
 	struct ip_header ip;
 	struct walked w;
+	uint32_t end;
 
-	if (likely(common_ip(data, m->data_len, &ip))) {
+	if (likely(plain_ip(data, m->data_len, &ip, &end))) {
 		key_of_ip(key, data, &ip, PORTS_NONE);
 		return;
 	}
@@ -201,8 +121,9 @@ static bool find_flow(const struct filter *f, const struct filter_burst *b, unsi
 	uint8_t buf[EXPRESSION_LINEAR_MAX];
 	struct ip_header ip;
 	struct walked w;
+	uint32_t end;
 
-	if (likely(plain && f->tunnels == 0 && common_ip(data, m->data_len, &ip))) {
+	if (likely(plain && f->tunnels == 0 && plain_ip(data, m->data_len, &ip, &end))) {
 		cutoff_key_of(key, data, &ip);
 		return true;
 	}

@@ -10,14 +10,7 @@
 
 #include "flow_key.h"
 #include "judge.h"
-
-static inline uint16_t load16(const uint8_t *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
+#include "plain.h"
 
 static inline uint64_t bit(unsigned int i)
 {
