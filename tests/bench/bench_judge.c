@@ -8,7 +8,8 @@
  * round as in an rx queue. Before each burst of 64 its frames are written anew, so the first cache
  * has them when the clock begins; a NIC leaves them in the last one, and what it takes to fetch them is
  * in none of these figures, as whoever looks at a packet first pays for that. Which flow a packet is of is
- * drawn anew, too: branch predictors would learn an order by heart.
+ * drawn anew, too: branch predictors would learn an order by heart. What a flow looks like is made from its number:
+ * a list of a million would take the caches and the address translation from the filter's own tables.
  *
  * Time is that of the calls alone, by the CPU's counter, less what it takes to read the counter twice. A
  * call that takes longer than STOPPED_NS was stopped by the kernel or the hypervisor and does not count;
@@ -75,6 +76,23 @@ struct flow {
 	uint16_t dport;
 	uint8_t protocol;
 	uint8_t kind;
+};
+
+/* What flows have in common; the rest is made from their numbers. */
+struct flows {
+	enum kind kind;
+	uint8_t protocol;
+	unsigned int matching;       /* percent, of EXPRESSION */
+	unsigned int later;          /* percent that come in later fragments only */
+	const struct served *served; /* what rules name; NULL: no rules */
+	uint32_t served_count;
+};
+
+/* A net and its port. */
+struct served {
+	uint8_t net[16];
+	uint8_t bytes; /* of the net */
+	uint16_t port;
 };
 
 struct room {
@@ -181,14 +199,22 @@ static void frame_write(struct rte_mbuf *m, const struct flow *flow)
 
 /* -- Flows -- */
 
+/* SplitMix64 (Steele, Lea and Flood, 2014): as good from any state on. */
+static uint32_t draw_from(uint64_t *state, uint32_t below)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	z ^= z >> 31;
+	return (uint32_t)((z >> 32) * below >> 32);
+}
+
 static uint32_t draw(uint32_t below)
 {
-	static uint64_t random = 88172645463325252;
+	static uint64_t state;
 
-	random ^= random << 13;
-	random ^= random >> 7;
-	random ^= random << 17;
-	return (uint32_t)((random >> 32) * below >> 32);
+	return draw_from(&state, below);
 }
 
 static void *allocate(size_t count, size_t bytes)
@@ -200,46 +226,58 @@ static void *allocate(size_t count, size_t bytes)
 	return p;
 }
 
-static void address_draw(uint8_t address[16])
+static void address_draw(uint64_t *state, uint8_t address[16])
 {
-	for (unsigned int i = 0; i < 16; i++)
-		address[i] = (uint8_t)draw(256);
+	for (unsigned int i = 0; i < 16; i += 4) {
+		uint32_t word = draw_from(state, UINT32_MAX);
+
+		memcpy(address + i, &word, sizeof(word));
+	}
 }
 
 /*
- * Flows of no rule: matching percent of them are what EXPRESSION keeps, by its last test. The others are
+ * A flow of no rule: matching percent of them are what EXPRESSION keeps, by its last test. The others are
  * from 11/8 to 192/8; of IPv6 they are of port 53, or not.
  */
-static struct flow *flows_draw(
-	enum kind kind, uint8_t protocol, unsigned int matching, uint32_t count)
+static void flow_make_free(const struct flows *all, uint64_t *state, struct flow *f)
 {
-	struct flow *flows = allocate(count, sizeof(*flows));
+	bool matches = draw_from(state, 100) < all->matching, ipv6 = all->kind == IPV6;
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct flow *f = &flows[i];
-		bool matches = draw(100) < matching;
-
-		address_draw(f->src);
-		address_draw(f->dst);
-		f->src[0] = matches && kind != IPV6 ? 10 : 11;
-		f->src[1] = matches ? 1 : f->src[1];
-		f->dst[0] = 192;
-		f->sport = htons((uint16_t)(1024 + draw(64512)));
-		f->dport = htons(matches && kind == IPV6 ? 53 : 443);
-		f->protocol = protocol;
-		f->kind = (uint8_t)kind;
-	}
-	return flows;
+	f->src[0] = matches && !ipv6 ? 10 : 11;
+	f->src[1] = matches ? 1 : f->src[1];
+	f->dst[0] = 192;
+	f->dport = htons(matches && ipv6 ? 53 : 443);
+	if (draw_from(state, 100) < all->later)
+		f->kind = LATER_FRAGMENT;
 }
 
-/* One in ten of them comes in later fragments only. */
-static struct flow *flows_draw_fragments(void)
+/* To what a rule names or from there; half of them are of no rule by one address. */
+static void flow_make_ruled(const struct flows *all, uint64_t *state, struct flow *f)
 {
-	struct flow *flows = flows_draw(IPV4, 17, 50, FEW_FLOWS);
+	const struct served *s = &all->served[draw_from(state, all->served_count)];
+	bool back = draw_from(state, 2) > 0;
+	uint8_t *served = back ? f->src : f->dst;
 
-	for (uint32_t i = 0; i < FEW_FLOWS; i += 10)
-		flows[i].kind = LATER_FRAGMENT;
-	return flows;
+	memcpy(served, s->net, s->bytes);
+	served[draw_from(state, all->kind == IPV6 ? 7 : 3)] ^= draw_from(state, 2) > 0 ? 0x55 : 0;
+	f->dport = back ? f->sport : htons(s->port);
+	f->sport = back ? htons(s->port) : f->sport;
+}
+
+/* Always the same of a number. */
+static void flow_make(const struct flows *all, uint32_t number, struct flow *f)
+{
+	uint64_t state = (uint64_t)number << 32;
+
+	address_draw(&state, f->src);
+	address_draw(&state, f->dst);
+	f->sport = htons((uint16_t)(1024 + draw_from(&state, 64512)));
+	f->protocol = all->protocol;
+	f->kind = (uint8_t)all->kind;
+	if (all->served != NULL)
+		flow_make_ruled(all, &state, f);
+	else
+		flow_make_free(all, &state, f);
 }
 
 /* The n-th flow comes 1/n as often as the first. Returns which flow each packet is of. */
@@ -303,27 +341,21 @@ static struct rules *rules_draw(uint32_t count, bool ipv6)
 	return rules;
 }
 
-/* Flows to what the rules name or from there, and as many that are of no rule by one address. */
-static struct flow *flows_draw_ruled(const struct rules *rules, bool ipv6, uint32_t count)
+static struct flows flows_of_rules(const struct rules *rules, bool ipv6)
 {
-	struct flow *flows = allocate(count, sizeof(*flows));
+	struct served *served = allocate(rules->count, sizeof(*served));
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct rule *r = &rules->list[draw(rules->count)];
-		bool back = draw(2) > 0;
-		struct flow *f = &flows[i];
-		uint8_t *served = back ? f->src : f->dst, *other = back ? f->dst : f->src;
+	for (uint32_t i = 0; i < rules->count; i++) {
+		const struct rule_side *dst = &rules->list[i].dst;
 
-		address_draw(other);
-		address_draw(served);
-		memcpy(served, r->dst.net.address, r->dst.net.length / 8);
-		served[draw(ipv6 ? 7 : 3)] ^= draw(2) > 0 ? 0x55 : 0;
-		*(back ? &f->sport : &f->dport) = htons(r->dst.ports.first);
-		*(back ? &f->dport : &f->sport) = htons((uint16_t)(1024 + draw(64512)));
-		f->protocol = 6;
-		f->kind = ipv6 ? IPV6 : IPV4;
+		served[i].bytes = dst->net.length / 8;
+		served[i].port = dst->ports.first;
+		memcpy(served[i].net, dst->net.address, sizeof(served[i].net));
 	}
-	return flows;
+	return (struct flows){.kind = ipv6 ? IPV6 : IPV4,
+		.protocol = 6,
+		.served = served,
+		.served_count = rules->count};
 }
 
 /* -- Trials -- */
@@ -332,7 +364,7 @@ struct trial {
 	char name[NAME_BYTES];
 	const char *group, *popularity;
 	uint32_t rule_count, flow_count;
-	const struct flow *flows;
+	struct flows flows;
 	const uint32_t *ranks; /* NULL: each flow as often as any other */
 	uint32_t rank;
 	bool ipv6;
@@ -347,16 +379,17 @@ static unsigned int trial_count;
 static uint64_t times_ns[FILTER_BURST];
 
 /* The next burst of the pool, of these flows. */
-static void burst_write(struct rte_mbuf *pkts[], const struct flow *flows, const uint32_t numbers[])
+static void burst_write(
+	struct rte_mbuf *pkts[], const struct flows *flows, const uint32_t numbers[])
 {
 	static unsigned int turn;
 
-	/* Past the larger caches, which are the filter's. */
-	for (unsigned int i = 0; i < FILTER_BURST; i++)
-		rte_prefetch_non_temporal(&flows[numbers[i]]);
 	for (unsigned int i = 0; i < FILTER_BURST; i++) {
+		struct flow flow;
+
+		flow_make(flows, numbers[i], &flow);
 		pkts[i] = &rooms[turn++ % POOL].mbuf;
-		frame_write(pkts[i], &flows[numbers[i]]);
+		frame_write(pkts[i], &flow);
 	}
 }
 
@@ -390,7 +423,7 @@ static void trial_fill(struct trial *t)
 	for (uint32_t first = 0; first < t->flow_count; first += FILTER_BURST) {
 		for (uint32_t i = 0; i < FILTER_BURST; i++)
 			numbers[i] = (first + i) % t->flow_count;
-		burst_write(pkts, t->flows, numbers);
+		burst_write(pkts, &t->flows, numbers);
 		judge(t, pkts, &v);
 	}
 }
@@ -408,7 +441,7 @@ static uint64_t run_cycles(struct trial *t, uint32_t count, uint64_t *ret_pkts)
 		uint64_t start, took;
 
 		numbers_draw(t, numbers);
-		burst_write(pkts, t->flows, numbers);
+		burst_write(pkts, &t->flows, numbers);
 		start = rte_rdtsc_precise();
 		judge(t, pkts, &v);
 		took = rte_rdtsc_precise() - start;
@@ -498,12 +531,12 @@ static void trial_add(const struct trial *t, const char *name, const struct filt
 /* -- Groups -- */
 
 static void expression_add(
-	const char *name, const struct flow *flows, const struct filter_options *options)
+	const char *name, struct flows flows, const struct filter_options *options)
 {
 	const struct trial t = {.group = "expression",
 		.flow_count = FEW_FLOWS,
 		.flows = flows,
-		.ipv6 = flows->kind == IPV6,
+		.ipv6 = flows.kind == IPV6,
 		.filter = options != NULL ? filter_of(options) : NULL};
 
 	trial_add(&t, name, options);
@@ -531,10 +564,10 @@ static void add_expressions(void)
 	const struct filter_options inner = {.expression = EXPRESSION, .inner = FILTER_INNER_VXLAN};
 	const struct filter_options tcp = {.expression = "tcp"};
 	const struct filter_options hosts = {.expression = hosts_text()};
-	const struct flow *none = flows_draw(IPV4, 17, 0, FEW_FLOWS);
-	const struct flow *half = flows_draw(IPV4, 17, 50, FEW_FLOWS);
-	const struct flow *all = flows_draw(IPV4, 17, 100, FEW_FLOWS);
-	const struct flow *fragments = flows_draw_fragments();
+	const struct flows none = {.kind = IPV4, .protocol = 17};
+	const struct flows half = {.kind = IPV4, .protocol = 17, .matching = 50};
+	const struct flows all = {.kind = IPV4, .protocol = 17, .matching = 100};
+	struct flows fragments = half, kind = half;
 
 	expression_add("no filter", half, NULL);
 	expression_add("none match", none, &plain);
@@ -543,27 +576,31 @@ static void add_expressions(void)
 	expression_add("none match, literal", none, &literal);
 	expression_add("all match, literal", all, &literal);
 	expression_add("half match, literal", half, &literal);
-	expression_add("half match, tagged", flows_draw(TAGGED, 17, 50, FEW_FLOWS), &plain);
-	expression_add("half match, IPv6", flows_draw(IPV6, 17, 50, FEW_FLOWS), &plain);
+	kind.kind = TAGGED;
+	expression_add("half match, tagged", kind, &plain);
+	kind.kind = IPV6;
+	expression_add("half match, IPv6", kind, &plain);
+	fragments.later = 10;
 	expression_add("half match, 10 % later fragments", fragments, &plain);
 	expression_add("half match, 10 % later fragments, follow", fragments, &follow);
-	expression_add("half match, all MPLS", flows_draw(MPLS, 17, 50, FEW_FLOWS), &plain);
-	expression_add("half match, inside of VXLAN", flows_draw(VXLAN, 17, 50, FEW_FLOWS), &inner);
+	kind.kind = MPLS;
+	expression_add("half match, all MPLS", kind, &plain);
+	kind.kind = VXLAN;
+	expression_add("half match, inside of VXLAN", kind, &inner);
 	expression_add("tcp, none match", none, &tcp);
 	expression_add("50 hosts, none match", none, &hosts);
 }
 
 static const uint32_t LIVE[] = {1000, 10000, 100000, FLOWS_MAX};
 
-static void add_cutoff(
-	const char *name, uint64_t bytes, enum filter_after after, const struct flow *flows)
+static void add_cutoff(const char *name, uint64_t bytes, enum filter_after after)
 {
 	for (size_t i = 0; i < RTE_DIM(LIVE); i++) {
 		const struct filter_options o = {
 			.cutoff_bytes = bytes, .after = after, .cutoff_flows = LIVE[i]};
 		const struct trial t = {.group = "cutoff",
 			.flow_count = LIVE[i],
-			.flows = flows,
+			.flows = {.kind = IPV4, .protocol = 6, .matching = 50},
 			.filter = filter_of(&o)};
 
 		trial_add(&t, name, &o);
@@ -572,11 +609,9 @@ static void add_cutoff(
 
 static void add_cutoffs(void)
 {
-	const struct flow *flows = flows_draw(IPV4, 6, 50, FLOWS_MAX);
-
-	add_cutoff("within", UINT32_MAX, FILTER_AFTER_DROP, flows);
-	add_cutoff("beyond, dropped", 1, FILTER_AFTER_DROP, flows);
-	add_cutoff("beyond, headers", 1, FILTER_AFTER_HEADERS, flows);
+	add_cutoff("within", UINT32_MAX, FILTER_AFTER_DROP);
+	add_cutoff("beyond, dropped", 1, FILTER_AFTER_DROP);
+	add_cutoff("beyond, headers", 1, FILTER_AFTER_HEADERS);
 }
 
 static void add_rules_of(uint32_t count, bool ipv6, uint32_t *const ranks[])
@@ -585,7 +620,7 @@ static void add_rules_of(uint32_t count, bool ipv6, uint32_t *const ranks[])
 	const struct filter_options o = {.rules = rules};
 	struct trial t = {.group = "rules",
 		.rule_count = count,
-		.flows = flows_draw_ruled(rules, ipv6, FLOWS_MAX),
+		.flows = flows_of_rules(rules, ipv6),
 		.ipv6 = ipv6,
 		.filter = filter_of(&o)};
 
@@ -620,7 +655,7 @@ static void add_together(void)
 		.cutoff_flows = FLOWS_MAX};
 	struct trial t = {.group = "together",
 		.rule_count = 10000,
-		.flows = flows_draw_ruled(rules, false, FLOWS_MAX),
+		.flows = flows_of_rules(rules, false),
 		.filter = filter_of(&o)};
 
 	for (size_t i = 0; i < RTE_DIM(LIVE); i++) {
