@@ -2,11 +2,9 @@
 
 #include <errno.h>
 
-#include <rte_branch_prediction.h>
 #include <rte_malloc.h>
 #include <rte_prefetch.h>
 
-#include "keyed_hash.h"
 #include "wirespool/counter.h"
 
 enum {
@@ -133,9 +131,12 @@ uint64_t cutoff_full_pkts(const struct cutoff *c)
 	return counter_get(&c->full_pkts);
 }
 
-static inline struct whereabouts locate(const struct cutoff *c, const struct cutoff_key *key)
+static inline struct whereabouts locate(
+	const struct cutoff *c, const struct hash_secret *secret, const struct cutoff_key *key)
 {
-	struct hash128 hash = keyed_hash(&c->secret, key);
+	const uint64_t *w = key->words;
+	struct hash128 hash = w[0] >> CUTOFF_VERSION_SHIFT == 4 ? keyed_hash_two(secret, w[0], w[1])
+								: keyed_hash(secret, w);
 
 	return (struct whereabouts){
 		.flow = hash.low,
@@ -227,20 +228,22 @@ static inline bool count_packet(
 }
 
 /*
- * Most buckets are in no cache. So all first ones of a burst are asked for before one is looked at;
- * then the second ones, of those packets alone whose flows were not in the first. A flow's packets
- * stay in order, as all of them are in the one group or in the other.
+ * Most buckets are in no cache. So all first ones of a burst are asked for before one is looked at, one right
+ * behind the other: a prefetch waits for the translation of its address, and only prefetches that are near each other
+ * wait at once. Then the second ones are, of those packets alone whose flows were not in the first. A flow's
+ * packets stay in order, as all of them are in the one group or in the other.
  */
 uint64_t cutoff_match(struct cutoff *c, const struct cutoff_key keys[], const uint32_t bytes[],
 	const uint64_t time_ns[], unsigned int count)
 {
-	struct whereabouts w[CUTOFF_BURST];
+	const struct hash_secret secret = c->secret;
 	uint64_t beyond = 0, rest = 0, full = 0;
+	struct whereabouts w[CUTOFF_BURST];
 
-	for (unsigned int i = 0; i < count; i++) {
-		w[i] = locate(c, &keys[i]);
+	for (unsigned int i = 0; i < count; i++)
+		w[i] = locate(c, &secret, &keys[i]);
+	for (unsigned int i = 0; i < count; i++)
 		rte_prefetch0(w[i].first);
-	}
 	for (unsigned int i = 0; i < count; i++) {
 		struct place p = {w[i].first, find_flow(w[i].first, w[i].flow)};
 

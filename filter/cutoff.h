@@ -21,26 +21,30 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <rte_branch_prediction.h>
+#include <rte_common.h>
+
+#include "keyed_hash.h"
 #include "wirespool/errbuf.h"
 
 struct cutoff;
 
-enum { CUTOFF_BURST = 64 }; /* packets per cutoff_match(), one bit each */
-
-struct flow_end {
-	uint8_t address[16]; /* IPv4: the first 4 bytes, the rest 0 */
-	uint16_t port;       /* as in the packet; 0 where the protocol has none */
+enum {
+	CUTOFF_BURST = 64, /* packets per cutoff_match(), one bit each */
+	CUTOFF_VERSION_SHIFT = 56,
 };
 
-/* The same for both directions: the ends are in an order of their own. Made by cutoff_key_make(). */
+/*
+ * The same for both directions, whose ends are in an order of their own. Made by cutoff_key_make():
+ *
+ *	IPv4   | version, protocol, lower end | higher end |     0 |      0 |      0 |
+ *	IPv6   | version, protocol, ports     | lower address      | higher address  |
+ *
+ * where an end of IPv4 is its address and its port.
+ */
 struct cutoff_key {
-	struct flow_end ends[2];
-	uint8_t version; /* 4, 6 */
-	uint8_t protocol;
-	uint16_t zero;
+	uint64_t words[HASHED_WORDS];
 };
-
-_Static_assert(sizeof(struct cutoff_key) == 40, "no byte that nobody sets");
 
 struct cutoff_options {
 	uint64_t limit_bytes; /* of each flow: 0..UINT32_MAX */
@@ -79,19 +83,35 @@ uint64_t cutoff_match(struct cutoff *c, const struct cutoff_key keys[], const ui
 uint64_t cutoff_beyond_pkts(const struct cutoff *c);
 uint64_t cutoff_full_pkts(const struct cutoff *c);
 
-/* In registers: 4 bytes that go to memory and come back as 8 are waited for. */
-static inline void cutoff_address_load(
-	uint64_t ret[2], unsigned int version, const uint8_t *address)
+static inline void cutoff_key_ipv4(struct cutoff_key *key, uint64_t kind, const uint8_t *source,
+	const uint8_t *destination, uint16_t source_port, uint16_t destination_port)
 {
-	uint32_t word;
+	uint32_t from, to;
+	uint64_t from_end, to_end;
 
-	if (version == 4) {
-		memcpy(&word, address, sizeof(word));
-		ret[0] = word;
-		ret[1] = 0;
-	} else {
-		memcpy(ret, address, 2 * sizeof(ret[0]));
+	memcpy(&from, source, sizeof(from));
+	memcpy(&to, destination, sizeof(to));
+	from_end = (uint64_t)from << 16 | source_port;
+	to_end = (uint64_t)to << 16 | destination_port;
+	*key = (struct cutoff_key){{kind | RTE_MIN(from_end, to_end), RTE_MAX(from_end, to_end)}};
+}
+
+static inline void cutoff_key_ipv6(struct cutoff_key *key, uint64_t kind, const uint8_t *source,
+	const uint8_t *destination, uint16_t source_port, uint16_t destination_port)
+{
+	uint64_t from[3] = {[2] = source_port}, to[3] = {[2] = destination_port}, swap;
+
+	memcpy(from, source, 16);
+	memcpy(to, destination, 16);
+	swap = (from[0] > to[0]) | ((from[0] == to[0]) & (from[1] > to[1])) |
+	       ((from[0] == to[0]) & (from[1] == to[1]) & (from[2] > to[2]));
+	for (unsigned int i = 0; i < 3; i++) {
+		uint64_t differ = (from[i] ^ to[i]) & (0 - swap);
+
+		from[i] ^= differ;
+		to[i] ^= differ;
 	}
+	*key = (struct cutoff_key){{kind | from[2] << 16 | to[2], from[0], from[1], to[0], to[1]}};
 }
 
 /*
@@ -103,19 +123,10 @@ static inline void cutoff_key_make(struct cutoff_key *key, unsigned int version,
 	const uint8_t *source, const uint8_t *destination, uint16_t source_port,
 	uint16_t destination_port)
 {
-	uint64_t from[2], to[2];
-	struct flow_end *ends = key->ends;
-	unsigned int later;
+	uint64_t kind = (uint64_t)version << CUTOFF_VERSION_SHIFT | (uint64_t)protocol << 48;
 
-	cutoff_address_load(from, version, source);
-	cutoff_address_load(to, version, destination);
-	later = (from[0] > to[0]) | ((from[0] == to[0]) & (from[1] > to[1])) |
-		((from[0] == to[0]) & (from[1] == to[1]) & (source_port > destination_port));
-	memcpy(ends[later].address, from, sizeof(from));
-	memcpy(ends[!later].address, to, sizeof(to));
-	ends[later].port = source_port;
-	ends[!later].port = destination_port;
-	key->version = (uint8_t)version;
-	key->protocol = protocol;
-	key->zero = 0;
+	if (likely(version == 4))
+		cutoff_key_ipv4(key, kind, source, destination, source_port, destination_port);
+	else
+		cutoff_key_ipv6(key, kind, source, destination, source_port, destination_port);
 }
