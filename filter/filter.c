@@ -50,9 +50,12 @@ static int take_rules(
 	if (f->deeds == NULL)
 		return fail_with(err, -ENOMEM, "no memory for %u rules", rules->count);
 	f->deeds[0].action = RULE_DROP;
-	for (unsigned int i = 0; i < rules->count; i++)
-		f->deeds[i + 1] = (struct rule_deed){
-			.action = rules->list[i].action, .cut = rules->list[i].cut};
+	for (unsigned int i = 0; i < rules->count; i++) {
+		const struct rule *r = &rules->list[i];
+
+		f->deeds[i + 1] = (struct rule_deed){.action = r->action, .cut = r->cut};
+		f->rules_cut |= r->action == RULE_CUT;
+	}
 	return rule_table_new(rules, socket_id, &f->table, err);
 }
 

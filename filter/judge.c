@@ -46,7 +46,7 @@ static uint64_t find_short(const struct filter_burst *b)
 
 /* -- Rules -- */
 
-static void key_of_plain(
+static inline void key_of_plain(
 	const struct filter *f, const struct filter_burst *b, unsigned int i, struct flow_key *key)
 {
 	const struct rte_mbuf *m = b->pkts[i];
@@ -67,6 +67,17 @@ static void key_of_plain(
 		*key = (struct flow_key){.family = FLOW_NO_IP};
 }
 
+/* To keep or to drop is no branch: nobody can predict it. */
+static inline uint64_t kept_by(const struct filter *f, uint64_t pkts, const uint32_t rules[])
+{
+	uint64_t kept = 0;
+	unsigned int n = 0;
+
+	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1)
+		kept |= (uint64_t)(f->deeds[rules[n++]].action != RULE_DROP) << rte_bsf64(rest);
+	return kept;
+}
+
 /* Which of the plain packets the rules keep. */
 static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
 	const struct filter_burst *b, uint64_t pkts, struct verdict *v)
@@ -81,6 +92,8 @@ static uint64_t match_rules(const struct filter *f, struct filter_tables *t,
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1)
 		key_of_plain(f, b, rte_bsf64(rest), &keys[n++]);
 	find_rules(f, t, b->queue, keys, n, rules);
+	if (!f->rules_cut && v->reasons == NULL)
+		return kept_by(f, pkts, rules);
 	n = 0;
 	for (uint64_t rest = pkts; rest != 0; rest &= rest - 1) {
 		unsigned int i = rte_bsf64(rest);
@@ -102,7 +115,8 @@ static unsigned int flow_level(const struct filter *f, const struct headers *h)
 	return level;
 }
 
-static void cutoff_key_of(struct cutoff_key *key, const uint8_t *data, const struct ip_header *ip)
+static inline void cutoff_key_of(
+	struct cutoff_key *key, const uint8_t *data, const struct ip_header *ip)
 {
 	const uint8_t *header = data + ip->ip_off;
 	const uint8_t *ports = data + ip->payload_off;

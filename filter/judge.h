@@ -23,9 +23,10 @@ struct filter {
 	struct rule_deed *deeds;       /* by the rule's number; 0: dropped */
 	int linktype;
 	bool keeps_all;
-	bool looks;   /* something is asked of a packet that its plain look does not tell */
-	bool labels;  /* looks behind MPLS and PPPoE */
-	bool literal; /* fragments are what tcpdump takes them for */
+	bool rules_cut; /* some rule does */
+	bool looks;     /* something is asked of a packet that its plain look does not tell */
+	bool labels;    /* looks behind MPLS and PPPoE */
+	bool literal;   /* fragments are what tcpdump takes them for */
 	bool follow;
 	bool cuts_off;
 	unsigned int tunnels; /* 1 << enum tunnel */

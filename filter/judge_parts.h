@@ -90,7 +90,7 @@ static inline void find_rules(const struct filter *f, struct filter_tables *t, u
 		rule_table_match(f->table, keys, count, ret_rules);
 }
 
-/* True when the rule keeps the packet. To keep or to drop is no branch: nobody can predict it. */
+/* True when the rule keeps the packet. */
 static inline bool apply_rule(const struct filter *f, const struct rte_mbuf *m, uint32_t rule,
 	unsigned int level, struct verdict *v, unsigned int i)
 {

@@ -190,10 +190,13 @@ static inline struct judged judged_of(
 	ck_assert(!(j.kept && j.cutoff));
 	ck_assert(j.kept || !recut);
 	j.stored = !j.kept ? 0 : recut ? RTE_MIN(v->most[i], len) : len;
-	if (wanted >> i & 1)
+	if (v->reasons != NULL && (wanted >> i & 1))
 		j.reason = v->reasons[i];
 	return j;
 }
+
+/* As rx lcores judge: no reasons are wanted. */
+static bool reasons_unwanted;
 
 static inline void judge_burst(struct rte_mbuf *const pkts[], unsigned int count,
 	unsigned int queue, uint64_t time_ns, uint64_t wanted, struct judged ret[])
@@ -206,7 +209,7 @@ static inline void judge_burst(struct rte_mbuf *const pkts[], unsigned int count
 	/* Nothing is taken for told that was not stored. */
 	memset(&v, 0xee, sizeof(v));
 	memset(reasons, 0xee, sizeof(reasons));
-	v.reasons = reasons;
+	v.reasons = reasons_unwanted ? NULL : reasons;
 	for (unsigned int i = 0; i < count; i++)
 		times_ns[i] = time_ns;
 	filter_judge(filter, tables, &b, wanted, &v);

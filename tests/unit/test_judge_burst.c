@@ -127,6 +127,13 @@ static void judge_one_by_one(const struct drawn *d, uint64_t time_ns, struct jud
 	}
 }
 
+static void judge_without_reasons(const struct drawn *d, uint64_t time_ns, struct judged ret[])
+{
+	reasons_unwanted = true;
+	judge_together(d, time_ns, ret);
+	reasons_unwanted = false;
+}
+
 static void tables_swap(struct filter_tables **other)
 {
 	struct filter_tables *t = tables;
@@ -135,13 +142,25 @@ static void tables_swap(struct filter_tables **other)
 	*other = t;
 }
 
+static void check_equal(const struct drawn *d, const struct judged together[],
+	const struct judged alone[], struct judged unexplained[], unsigned int burst)
+{
+	for (unsigned int i = 0; i < d->count; i++) {
+		if ((d->wanted >> i & 1) == 0)
+			continue;
+		judged_assert_equal(&together[i], &alone[i], "burst", burst);
+		unexplained[i].reason = together[i].reason;
+		judged_assert_equal(&together[i], &unexplained[i], "without reasons, burst", burst);
+	}
+}
+
 /* With tables of their own, which come to the same. */
 START_TEST(packet_in_a_burst_is_judged_as_it_is_alone)
 {
 	struct filter_options o = mixes[_i].options;
-	struct judged together[FILTER_BURST], alone[FILTER_BURST];
+	struct judged together[FILTER_BURST], alone[FILTER_BURST], unexplained[FILTER_BURST];
 	struct filter_counts counts[2];
-	struct filter_tables *other;
+	struct filter_tables *other, *third;
 	static struct drawn d;
 	struct rules *rules = rules_open(mixes[_i].rules);
 	struct errbuf err;
@@ -149,6 +168,7 @@ START_TEST(packet_in_a_burst_is_judged_as_it_is_alone)
 	filter_open(&o, mixes[_i].rules);
 	o.rules = rules;
 	ck_assert_int_eq(filter_tables_new(&o, 1, SOCKET_ID_ANY, NULL, &other, &err), 0);
+	ck_assert_int_eq(filter_tables_new(&o, 1, SOCKET_ID_ANY, NULL, &third, &err), 0);
 	random_state = 88172645463325252;
 	for (unsigned int burst = 0; burst < 150; burst++) {
 		/* All that was remembered is forgotten now and then. */
@@ -159,15 +179,17 @@ START_TEST(packet_in_a_burst_is_judged_as_it_is_alone)
 		tables_swap(&other);
 		judge_one_by_one(&d, time_ns, alone);
 		tables_swap(&other);
-		for (unsigned int i = 0; i < d.count; i++)
-			if (d.wanted >> i & 1)
-				judged_assert_equal(&together[i], &alone[i], "burst", burst);
+		tables_swap(&third);
+		judge_without_reasons(&d, time_ns, unexplained);
+		tables_swap(&third);
+		check_equal(&d, together, alone, unexplained, burst);
 	}
 	if (tables != NULL) {
 		filter_tables_count(tables, &counts[0]);
 		filter_tables_count(other, &counts[1]);
 		ck_assert_mem_eq(&counts[0], &counts[1], sizeof(counts[0]));
 	}
+	filter_tables_free(third);
 	filter_tables_free(other);
 	rules_free(rules);
 	filter_close();
