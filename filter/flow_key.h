@@ -35,14 +35,29 @@ enum {
 extern const uint8_t flow_classes[256]; /* by protocol, with PORTS_NONE */
 
 struct flow_key {
-	uint8_t class;  /* flow_class() */
-	uint8_t family; /* enum flow_family; of FLOW_NO_IP nothing else counts */
-	uint8_t zero[2];
-	uint16_t sport; /* these and the addresses in network order, as in the packet */
-	uint16_t dport;
+	union {
+		struct {
+			uint8_t class;  /* flow_class() */
+			uint8_t family; /* enum flow_family; of FLOW_NO_IP nothing else counts */
+			uint8_t zero[2];
+			uint16_t
+				sport; /* these and the addresses in network order, as in the packet */
+			uint16_t dport;
+		};
+		uint64_t
+			first; /* all of these: what is written in pieces is not soon read as a whole */
+	};
 	uint8_t src[16]; /* of IPv4 the first four bytes */
 	uint8_t dst[16];
 };
+
+/* What first is; ports: both, as in the packet. */
+static inline uint64_t flow_key_first(uint8_t class, enum flow_family family, uint32_t ports)
+{
+	return class | (uint64_t)family << 8 | (uint64_t)ports << 32;
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "first is made so");
 
 /* HOT PATH. ports does not count where the protocol has none. */
 static inline uint8_t flow_class(uint8_t protocol, enum flow_ports ports)

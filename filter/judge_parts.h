@@ -23,22 +23,21 @@ static inline void key_of_ip(struct flow_key *key, const uint8_t *data, const st
 	enum flow_ports of_later)
 {
 	const uint8_t *header = data + ip->ip_off;
-	enum flow_ports ports = ip->ports            ? PORTS_KNOWN
+	enum flow_ports known = ip->ports            ? PORTS_KNOWN
 				: ip->later_fragment ? of_later
 						     : PORTS_NONE;
+	enum flow_family family = ip->version == 4 ? FLOW_IPV4 : FLOW_IPV6;
+	uint32_t ports = 0;
 
-	*key = (struct flow_key){.class = flow_class(ip->protocol, ports),
-		.family = ip->version == 4 ? FLOW_IPV4 : FLOW_IPV6};
-	if (ip->version == 4) {
+	if (ip->ports)
+		memcpy(&ports, data + ip->payload_off, sizeof(ports));
+	key->first = flow_key_first(flow_class(ip->protocol, known), family, ports);
+	if (family == FLOW_IPV4) {
 		memcpy(key->src, header + 12, 4);
 		memcpy(key->dst, header + 16, 4);
 	} else {
 		memcpy(key->src, header + 8, 16);
 		memcpy(key->dst, header + 24, 16);
-	}
-	if (ip->ports) {
-		key->sport = load16(data + ip->payload_off);
-		key->dport = load16(data + ip->payload_off + 2);
 	}
 }
 

@@ -1,22 +1,10 @@
 /*
- * A key has a line by its hash. A line holds four keys of IPv4, the newest in the place of any, or
- * one of IPv6:
- *
- *	IPv4, no IP  | name | name | name | name | addresses | addresses | addresses | addresses |
- *	IPv6         | name | none | none | none | source                | destination           |
- *
- * A name is the first word of a key, with the number of its rule in the bits that are zero there:
- *
- *	 63   48 47   32 31  10 9      8 7     0
- *	| dport | sport | rule | family | class |
- *
- * A burst is gone through twice, so that the lines of its keys come from memory side by side; then
- * the table is asked for all misses at once.
+ * A burst is gone through three times: its lines are asked for, so that they come from memory side by side; they
+ * are looked at; then the table is asked for all misses at once.
  */
 #include "rule_cache.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include <rte_common.h>
@@ -29,45 +17,48 @@
 #include "wirespool/rules.h"
 
 enum {
-	LINES = 1 << 18,
-	WAYS = 4,
-	FAMILY_SHIFT = 8,
-	FAMILY_MASK = 3,
-	RULE_SHIFT = 10,
-	RULE_BITS = 22,
+	LINES = 1 << 19,
+	WAYS = 6,
+	RULE_BITS = 21,
 	/*
 	 * Where few packets hit, the cache costs more than it saves. So hits are counted over a
-	 * window of packets; if they are fewer than half, the cache steps aside for 15 windows. What
+	 * window of packets; if they are fewer than half, and hardly more than in the window before, as there would
+	 * be while it learns flows that come again, the cache steps aside for 15 windows. What
 	 * it knows stays true meanwhile, and the next window begins with it.
 	 */
 	WINDOW_PKTS = 1 << 14,
 	WINDOW_HITS_MIN = WINDOW_PKTS / 2,
+	WINDOW_HITS_MORE = WINDOW_PKTS / 256,
 	ASIDE_PKTS = 15 * WINDOW_PKTS,
 };
 
-#define RULE_MASK (((UINT64_C(1) << RULE_BITS) - 1) << RULE_SHIFT)
-#define NO_NAME   ((uint64_t)FLOW_FAMILIES << FAMILY_SHIFT)
+#define RULE_MASK ((unsigned __int128)(1 << RULE_BITS) - 1)
 
+/* A flow may be in any place of its line. */
 struct line {
-	uint64_t words[2 * WAYS];
+	uint64_t flows[WAYS];    /* what they are known by; 0: nothing */
+	unsigned __int128 rules; /* RULE_BITS of each, the first one lowest */
 } __rte_cache_aligned;
 
 _Static_assert(sizeof(struct line) == RTE_CACHE_LINE_SIZE, "one line each");
-_Static_assert(sizeof(struct flow_key) == HASHED_BYTES, "the whole key is hashed");
-_Static_assert(offsetof(struct flow_key, dst) == offsetof(struct flow_key, src) + 16,
-	"both are copied at once");
-_Static_assert(RULES_MAX < 1 << RULE_BITS, "a name has room for a rule");
-_Static_assert((int)FLOW_FAMILIES <= FAMILY_MASK, "a name has room for a family, and for none");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the name is drawn so");
+_Static_assert(RULES_MAX < 1 << RULE_BITS, "there is room for a rule's number");
+_Static_assert(128 / RULE_BITS >= WAYS, "there is room for all ways");
 
 struct rule_cache {
 	struct hash_secret secret;
 	uint64_t line_mask;
-	unsigned int turn; /* which of four goes next */
+	unsigned int turn; /* which of six goes next */
 	unsigned int window_pkts;
 	unsigned int window_hits;
+	unsigned int last_hits;  /* of the window before */
 	unsigned int aside_pkts; /* still to be asked of the table alone */
 	struct line lines[];
+};
+
+/* What a flow is known by, and in which line. */
+struct where {
+	uint64_t flow;
+	struct line *line;
 };
 
 static size_t memory_bytes(unsigned int lines)
@@ -91,9 +82,6 @@ int rule_cache_new_lines(
 		return fail_with(err, r, "no random key for a rule cache: %s", strerror(-r));
 	}
 	c->line_mask = lines - 1;
-	for (unsigned int i = 0; i < lines; i++)
-		for (unsigned int way = 0; way < WAYS; way++)
-			c->lines[i].words[way] = NO_NAME;
 	*ret = c;
 	return 0;
 }
@@ -113,121 +101,80 @@ size_t rule_cache_memory_bytes(void)
 	return memory_bytes(LINES);
 }
 
-static inline uint64_t name_of(const struct flow_key *k)
+/*
+ * Where the flow of each key may be. Of those that are not of IPv6, no more than the first four bytes of each address
+ * count.
+ */
+static inline void locate(struct rule_cache *c, const struct flow_key keys[], unsigned int count,
+	struct where where[])
 {
-	uint64_t word;
+	const struct hash_secret secret = c->secret;
 
-	memcpy(&word, k, sizeof(word));
-	return word & ~RULE_MASK;
-}
+	for (unsigned int i = 0; i < count; i++) {
+		const struct flow_key *k = &keys[i];
+		struct hash128 hash;
+		uint32_t src, dst;
 
-/* Both addresses of IPv4 in a word. */
-static inline uint64_t addresses_of(const struct flow_key *k)
-{
-	uint32_t src, dst;
-
-	memcpy(&src, k->src, sizeof(src));
-	memcpy(&dst, k->dst, sizeof(dst));
-	return (uint64_t)dst << 32 | src;
-}
-
-/* Two keys that meet here cost time and nothing else. */
-static inline struct line *line_of(struct rule_cache *c, const struct flow_key *k)
-{
-	const uint64_t *s = c->secret.words;
-	uint64_t hash;
-
-	if (k->family == FLOW_IPV6)
-		hash = keyed_hash(&c->secret, k).low;
-	else
-		hash = hash_fold(hash_product(name_of(k) + s[0], addresses_of(k) + s[1]));
-	return &c->lines[hash & c->line_mask];
-}
-
-/* 0 where a line has that name. */
-static inline uint64_t name_differs(const struct line *l, unsigned int way, uint64_t name)
-{
-	return (l->words[way] & ~RULE_MASK) ^ name;
-}
-
-static inline unsigned int find_ipv4(const struct line *l, const struct flow_key *k)
-{
-	uint64_t name = name_of(k), addresses = addresses_of(k);
-	unsigned int found = 1U << WAYS;
-
-	for (unsigned int way = 0; way < WAYS; way++) {
-		uint64_t differ = name_differs(l, way, name);
-
-		differ |= l->words[WAYS + way] ^ addresses;
-		found |= (unsigned int)(differ == 0) << way;
+		if (k->family == FLOW_IPV6) {
+			hash = keyed_hash(&secret, k);
+		} else {
+			memcpy(&src, k->src, sizeof(src));
+			memcpy(&dst, k->dst, sizeof(dst));
+			hash = keyed_hash_two(&secret, k->first, (uint64_t)dst << 32 | src);
+		}
+		where[i] = (struct where){hash.low | 1, &c->lines[hash.high & c->line_mask]};
 	}
-	return (unsigned int)__builtin_ctz(found);
 }
 
-static inline unsigned int find_ipv6(const struct line *l, const struct flow_key *k)
+/* Where in its line a flow is; WAYS: nowhere. No branch: nobody can predict it. */
+static inline unsigned int find(const struct line *l, uint64_t flow)
 {
-	uint64_t differ = name_differs(l, 0, name_of(k)), w[WAYS];
+	unsigned int found = WAYS;
 
-	memcpy(w, k->src, sizeof(w));
-	for (unsigned int i = 0; i < WAYS; i++)
-		differ |= l->words[WAYS + i] ^ w[i];
-	return differ == 0 ? 0 : WAYS;
+	for (unsigned int way = 0; way < WAYS; way++)
+		found = l->flows[way] == flow ? way : found;
+	return found;
 }
 
-/* Where in its line a key is; WAYS: nowhere. */
-static inline unsigned int find(const struct line *l, const struct flow_key *k)
+/* Of no way: 0. */
+static inline uint32_t rule_at(const struct line *l, unsigned int way)
 {
-	return k->family == FLOW_IPV6 ? find_ipv6(l, k) : find_ipv4(l, k);
+	return (uint32_t)(l->rules >> way * RULE_BITS & RULE_MASK);
 }
 
-static void remember_ipv4(
-	struct rule_cache *c, struct line *l, const struct flow_key *k, uint64_t word)
+/* The place of a flow that may be there already, by another packet of the burst; or a free one; or that of any. */
+static inline unsigned int find_place(struct rule_cache *c, const struct where *w)
 {
-	unsigned int way = find_ipv4(l, k); /* another packet of the burst may have brought it */
+	unsigned int way = find(w->line, w->flow);
 
 	if (way == WAYS)
-		way = c->turn++ % WAYS;
-	/* The name of IPv6 has to go with the first part of its addresses that goes. */
-	if ((l->words[0] >> FAMILY_SHIFT & FAMILY_MASK) == FLOW_IPV6)
-		way = 0;
-	l->words[way] = word;
-	l->words[WAYS + way] = addresses_of(k);
+		way = find(w->line, 0);
+	return way == WAYS ? c->turn++ % WAYS : way;
 }
 
-static void remember_ipv6(struct line *l, const struct flow_key *k, uint64_t word)
+static void remember(struct rule_cache *c, const struct where *w, uint32_t rule)
 {
-	l->words[0] = word;
-	for (unsigned int way = 1; way < WAYS; way++)
-		l->words[way] = NO_NAME;
-	memcpy(&l->words[WAYS], k->src, sizeof(k->src) + sizeof(k->dst));
-}
+	unsigned int way = find_place(c, w), shift = way * RULE_BITS;
 
-static void remember(struct rule_cache *c, struct line *l, const struct flow_key *k, uint32_t rule)
-{
-	uint64_t word = name_of(k) | (uint64_t)rule << RULE_SHIFT;
-
-	if (k->family == FLOW_IPV6)
-		remember_ipv6(l, k, word);
-	else
-		remember_ipv4(c, l, k, word);
+	w->line->flows[way] = w->flow;
+	w->line->rules = (w->line->rules & ~(RULE_MASK << shift)) | (unsigned __int128)rule
+									    << shift;
 }
 
 static void look_up(struct rule_cache *c, const struct rule_table *t, const struct flow_key keys[],
 	unsigned int count, uint32_t ret_rules[])
 {
-	struct line *lines[FILTER_BURST];
+	struct where where[FILTER_BURST];
 	uint8_t missed[FILTER_BURST];
 	unsigned int misses = 0;
 
+	locate(c, keys, count, where);
+	for (unsigned int i = 0; i < count; i++)
+		rte_prefetch0(where[i].line);
 	for (unsigned int i = 0; i < count; i++) {
-		lines[i] = line_of(c, &keys[i]);
-		rte_prefetch0(lines[i]);
-	}
-	for (unsigned int i = 0; i < count; i++) {
-		unsigned int way = find(lines[i], &keys[i]);
+		unsigned int way = find(where[i].line, where[i].flow);
 
-		/* Of a miss that is any word of the line, until the table says better. */
-		ret_rules[i] = (uint32_t)((lines[i]->words[way] & RULE_MASK) >> RULE_SHIFT);
+		ret_rules[i] = rule_at(where[i].line, way);
 		missed[misses] = (uint8_t)i;
 		misses += way == WAYS;
 	}
@@ -237,7 +184,7 @@ static void look_up(struct rule_cache *c, const struct rule_table *t, const stru
 		return;
 	rule_table_match_some(t, keys, missed, misses, ret_rules);
 	for (unsigned int i = 0; i < misses; i++)
-		remember(c, lines[missed[i]], &keys[missed[i]], ret_rules[missed[i]]);
+		remember(c, &where[missed[i]], ret_rules[missed[i]]);
 }
 
 void rule_cache_match(struct rule_cache *c, const struct rule_table *t,
@@ -251,7 +198,8 @@ void rule_cache_match(struct rule_cache *c, const struct rule_table *t,
 	look_up(c, t, keys, count, ret_rules);
 	if (c->window_pkts < WINDOW_PKTS)
 		return;
-	if (c->window_hits < WINDOW_HITS_MIN)
+	if (c->window_hits < WINDOW_HITS_MIN && c->window_hits < c->last_hits + WINDOW_HITS_MORE)
 		c->aside_pkts = ASIDE_PKTS;
+	c->last_hits = c->window_hits;
 	c->window_pkts = c->window_hits = 0;
 }

@@ -2,16 +2,18 @@
 /*
  * Rule cache: what a rule table said of the flows that an rx lcore saw last.
  *
- * Most packets are of a flow that was there a moment ago. Its key is found here in one line of
+ * Most packets are of a flow that was there a moment ago. It is found here in one line of
  * memory; the table is asked for the others alone.
  *
- * Same     the result is that of rule_table_match(), whatever comes: whole keys are compared.
+ * Same     the result is that of rule_table_match(), but for a chance: a flow is known by a keyed hash of 63
+ *          bits in its line. That a new one is taken for another has a chance of 6 in 2^63, and nobody
+ *          can bring it about.
  * Table    a cache serves one table as long as it lives, and both families of keys.
- * Foreign  which keys share a line depends on a key that nobody knows. While most packets are of
+ * Foreign  which flows share a line depends on a key that nobody knows. While most packets are of
  *          flows that are not known, the table alone is asked, but for one packet in 16 or so.
  * Threads  a cache belongs to one thread; others may match with the table meanwhile.
- * Memory   rule_cache_memory_bytes() of DPDK's heap, 16 MiB: room for 1,048,576 flows of IPv4,
- *          or 262,144 of IPv6, or some of both.
+ * Memory   rule_cache_memory_bytes() of DPDK's heap, 32 MiB: room for 3 million flows, so that of a million hardly
+ *          one finds its line full.
  */
 
 #include <stddef.h>
@@ -29,7 +31,7 @@ struct rule_table;
  */
 int rule_cache_new(int socket_id, struct rule_cache **ret, struct errbuf *err);
 
-/* The same of so many lines, a power of two, for tests: in few, keys meet. */
+/* The same of so many lines, a power of two, for tests: in few, flows meet. */
 int rule_cache_new_lines(
 	unsigned int lines, int socket_id, struct rule_cache **ret, struct errbuf *err);
 

@@ -43,7 +43,7 @@ enum {
 	FRAME_MAX = 128,
 	RUN_PKTS = 1 << 18,    /* as long as it takes a rule cache to step aside and look again */
 	WARM_MAX = 1 << 19,    /* lines of the last cache */
-	SETTLE_PKTS = 1 << 21, /* until a rule cache knows its flows, or that it cannot */
+	SETTLE_PKTS = 1 << 22, /* until a rule cache knows its flows, or that it cannot */
 	RANKS = 1 << 20,       /* drawn by Zipf's law, gone through again and again */
 	STOPPED_NS = 200000,   /* 3 us a packet: no filter here takes that long */
 	FLOWS_MAX = 1000000,
