@@ -17,7 +17,9 @@
 #include "headers.h"
 #include "program_maybe.h"
 
-enum { PLAIN_BYTES = 54 }; /* Ethernet, two tags, IPv6: of less nothing is told */
+enum {
+	PLAIN_BYTES = 54
+}; /* Ethernet and IPv6, or the front of it behind tags: of less nothing is told */
 
 static inline uint16_t load16(const uint8_t *p)
 {
