@@ -24,7 +24,7 @@ enum {
 	 * Where few packets hit, the cache costs more than it saves. So hits are counted over a
 	 * window of packets; if they are fewer than half, and hardly more than in the window before, as there would
 	 * be while it learns flows that come again, the cache steps aside for 15 windows. What
-	 * it knows stays true meanwhile, and the next window begins with it.
+	 * it knows stays true meanwhile, but flows may be others by then: the next window is held against none.
 	 */
 	WINDOW_PKTS = 1 << 14,
 	WINDOW_HITS_MIN = WINDOW_PKTS / 2,
@@ -41,6 +41,7 @@ struct line {
 } __rte_cache_aligned;
 
 _Static_assert(sizeof(struct line) == RTE_CACHE_LINE_SIZE, "one line each");
+_Static_assert(sizeof(struct flow_key) == HASHED_BYTES, "the whole key is hashed");
 _Static_assert(RULES_MAX < 1 << RULE_BITS, "there is room for a rule's number");
 _Static_assert(128 / RULE_BITS >= WAYS, "there is room for all ways");
 
@@ -200,6 +201,6 @@ void rule_cache_match(struct rule_cache *c, const struct rule_table *t,
 		return;
 	if (c->window_hits < WINDOW_HITS_MIN && c->window_hits < c->last_hits + WINDOW_HITS_MORE)
 		c->aside_pkts = ASIDE_PKTS;
-	c->last_hits = c->window_hits;
+	c->last_hits = c->aside_pkts > 0 ? 0 : c->window_hits;
 	c->window_pkts = c->window_hits = 0;
 }

@@ -10,10 +10,10 @@
  *          can bring it about.
  * Table    a cache serves one table as long as it lives, and both families of keys.
  * Foreign  which flows share a line depends on a key that nobody knows. While most packets are of
- *          flows that are not known, the table alone is asked, but for one packet in 16 or so.
+ *          flows that are not known, the table alone is asked, but for one packet in 8 to 16.
  * Threads  a cache belongs to one thread; others may match with the table meanwhile.
- * Memory   rule_cache_memory_bytes() of DPDK's heap, 32 MiB: room for 3 million flows, so that of a million hardly
- *          one finds its line full.
+ * Memory   rule_cache_memory_bytes() of DPDK's heap, 32 MiB: room for 3 million flows. Nothing is forgotten but for
+ *          what comes in its place; of a million flows hardly one must give way to another of them.
  */
 
 #include <stddef.h>

@@ -404,6 +404,36 @@ START_TEST(misses_alone_are_asked_of_the_table)
 }
 END_TEST
 
+/* Each of flows in turn, so often. */
+static void flows_come(struct pair *p, uint32_t first, uint32_t count, unsigned int times)
+{
+	struct flow_key keys[FILTER_BURST];
+	uint32_t found[FILTER_BURST];
+
+	for (uint32_t i = 0; i < count; i += FILTER_BURST) {
+		for (uint32_t k = 0; k < FILTER_BURST; k++)
+			keys[k] = numbered_key(FLOW_IPV4, first + i + k);
+		for (unsigned int n = 0; n < times; n++)
+			rule_cache_match(p->c, p->one, keys, FILTER_BURST, found);
+	}
+}
+
+/* The flows before have been there twice each, so the cache did not step aside. None of them comes again. */
+START_TEST(full_cache_makes_room_for_flows_that_come)
+{
+	enum { LINES = 2048, FLOWS = LINES * 2, ROUNDS = 20 };
+	struct pair p = pair_new();
+
+	rule_cache_free(p.c);
+	p.c = cache_of_lines(LINES);
+	flows_come(&p, FLOWS, LINES * 64, 2);
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		flows_come(&p, 0, FLOWS, 1);
+	ck_assert_uint_ge(count_known(&p, FLOWS), FLOWS * 98 / 100);
+	pair_free(&p);
+}
+END_TEST
+
 /* Packets of ever new flows, in bursts. */
 static void strangers_come(struct pair *p, uint32_t *number, unsigned int count)
 {
@@ -432,6 +462,59 @@ START_TEST(cache_steps_aside_when_strangers_come_and_looks_again)
 	for (unsigned int i = 0; i < 64 && !answers(&p, &k); i++)
 		strangers_come(&p, &number, 1 << 13);
 	ck_assert(answers(&p, &k));
+	pair_free(&p);
+}
+END_TEST
+
+enum { SHORT_FLOWS = 20032, SHORT_PKTS = 5 };
+
+/* Packets of flows that end after five of them, of which so many are live; among them, in percent, those of flows of one. */
+static void short_flows_come(struct pair *p, uint32_t live[], uint8_t seen[], uint32_t *number,
+	unsigned int count, unsigned int strangers)
+{
+	struct flow_key keys[FILTER_BURST];
+	uint32_t found[FILTER_BURST];
+
+	for (unsigned int i = 0; i < count; i += FILTER_BURST) {
+		for (unsigned int k = 0; k < FILTER_BURST; k++) {
+			uint32_t flow = draw(SHORT_FLOWS);
+
+			if (draw(100) < strangers) {
+				keys[k] = numbered_key(FLOW_IPV4, (*number)++);
+				continue;
+			}
+			keys[k] = numbered_key(FLOW_IPV4, live[flow]);
+			if (++seen[flow] == SHORT_PKTS) {
+				live[flow] = (*number)++;
+				seen[flow] = 0;
+			}
+		}
+		rule_cache_match(p->c, p->one, keys, FILTER_BURST, found);
+	}
+}
+
+/* Four in five packets are of known flows; then for a while less than half; then as before. */
+START_TEST(cache_comes_back_to_short_flows_after_a_slump)
+{
+	static uint32_t live[SHORT_FLOWS];
+	static uint8_t seen[SHORT_FLOWS];
+	struct pair p = pair_new();
+	struct flow_key k = numbered_key(FLOW_IPV6, 7);
+	uint32_t number = SHORT_FLOWS;
+	unsigned int there = 0;
+
+	for (uint32_t i = 0; i < SHORT_FLOWS; i++) {
+		live[i] = i;
+		seen[i] = (uint8_t)draw(SHORT_PKTS);
+	}
+	short_flows_come(&p, live, seen, &number, 1 << 18, 0);
+	ck_assert(answers(&p, &k));
+	short_flows_come(&p, live, seen, &number, 1 << 15, 60);
+	for (unsigned int i = 0; i < 64; i++) {
+		short_flows_come(&p, live, seen, &number, 1 << 15, 0);
+		there += answers(&p, &k);
+	}
+	ck_assert_uint_ge(there, 50);
 	pair_free(&p);
 }
 END_TEST
@@ -555,8 +638,10 @@ static Suite *rule_cache_suite(void)
 	tcase_add_test(t, line_holds_six_flows_of_either_family);
 	tcase_add_test(t, highest_number_of_a_rule_is_known_in_every_place);
 	tcase_add_test(t, flow_takes_a_free_place_before_that_of_another);
+	tcase_add_test(t, full_cache_makes_room_for_flows_that_come);
 	tcase_add_test(t, misses_alone_are_asked_of_the_table);
 	tcase_add_test(t, cache_steps_aside_when_strangers_come_and_looks_again);
+	tcase_add_test(t, cache_comes_back_to_short_flows_after_a_slump);
 	tcase_add_test(t, cache_learns_flows_that_come_again_but_seldom);
 	tcase_add_test(t, cache_stays_where_most_packets_are_of_known_flows);
 	tcase_add_test(t, two_threads_share_a_table_with_a_cache_each);
