@@ -4,8 +4,8 @@
  *   cc -O3 -march=native -std=gnu17 -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -I. -Iinclude \
  *      $(pkg-config --cflags libdpdk) -o bench_flows tests/bench/bench_flows.c \
  *      build/release/{filter/libfilter,common/libcommon}.a $(pkg-config --libs libdpdk libpcap)
- *   bench_flows [-n] [cutoff|fragments]        -n: without huge pages
- * Run it alone, pinned, with 256 MiB of free huge pages.
+ *   bench_flows [-n] [cutoff|fragments|hash]        -n: without huge pages
+ * Run it alone, pinned, with 512 MiB of free huge pages.
  *
  * Each packet is of a flow drawn from all live ones, which is the worst order there is: no two
  * packets of a burst share a line of the cache. The keys are made before the clock runs, a run
@@ -17,6 +17,7 @@
  *   full    each packet is the first of its flow, and all places are taken
  *   first   fragments: the decision on a first fragment is remembered
  *   later   fragments: it is looked up
+ *   hash    what rte_hash takes for "within": a burst is looked up at once, then counted
  *
  * Each figure is the median of RUNS runs of RUN_PKTS packets, with the lowest and the highest beside it.
  */
@@ -27,6 +28,7 @@
 #include <time.h>
 
 #include <rte_eal.h>
+#include <rte_hash.h>
 #include <rte_memory.h>
 
 #include "filter/cutoff.h"
@@ -183,6 +185,56 @@ static void measure_cutoff(void)
 	measure_new("full", 1000000, 6000000, false);
 }
 
+/* What is counted of a flow, at its place in rte_hash. */
+static struct counted {
+	uint32_t bytes, seen;
+} counted[2 * 1048576];
+
+static double hash_run(const struct rte_hash *h)
+{
+	double start = now_ns();
+
+	for (unsigned int i = 0; i < RUN_PKTS; i += CUTOFF_BURST) {
+		const void *keys[CUTOFF_BURST];
+		int32_t places[CUTOFF_BURST];
+
+		for (unsigned int k = 0; k < CUTOFF_BURST; k++)
+			keys[k] = &flows[i + k];
+		(void)rte_hash_lookup_bulk(h, keys, CUTOFF_BURST, places);
+		for (unsigned int k = 0; k < CUTOFF_BURST; k++) {
+			if (places[k] < 0)
+				exit(EXIT_FAILURE);
+			counted[places[k]].bytes += bytes[i + k];
+			counted[places[k]].seen = (uint32_t)(times_ns[i + k] >> 26);
+		}
+	}
+	return (now_ns() - start) / RUN_PKTS;
+}
+
+static void measure_hash(uint32_t live)
+{
+	const struct rte_hash_parameters p = {.name = "flows",
+		.entries = 2 * live,
+		.key_len = sizeof(struct cutoff_key),
+		.socket_id = SOCKET_ID_ANY};
+	struct rte_hash *h = rte_hash_create(&p);
+	static double runs[RUNS];
+
+	if (h == NULL)
+		exit(EXIT_FAILURE);
+	for (uint32_t number = 0; number < live; number++) {
+		flow_make(&flows[0], number);
+		if (rte_hash_add_key(h, &flows[0]) < 0)
+			exit(EXIT_FAILURE);
+	}
+	for (int run = 0; run < RUNS; run++) {
+		flows_draw(live);
+		runs[run] = hash_run(h);
+	}
+	print_runs("hash", live, runs);
+	rte_hash_free(h);
+}
+
 static void datagram_make(struct fragment_key *key, uint32_t number)
 {
 	uint32_t source = 0x0a000000 + number / 65536, destination = 0xc0a80101;
@@ -245,7 +297,7 @@ static void measure_fragments(void)
 int main(int argc, char **argv)
 {
 	char arg0[] = "bench_flows", in_memory[] = "--in-memory", no_huge[] = "--no-huge",
-	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "256",
+	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", m[] = "-m", mib[] = "512",
 	     log[] = "--log-level=4";
 	bool huge = argc < 2 || strcmp(argv[1], "-n") != 0;
 	char *args[] = {arg0, huge ? in_memory : no_huge, no_pci, no_telemetry, m, mib, log, NULL};
@@ -257,10 +309,13 @@ int main(int argc, char **argv)
 		bytes[i] = PKT_BYTES;
 		times_ns[i] = START_NS;
 	}
-	if (strcmp(only, "fragments") != 0)
+	if (only[0] == '\0' || strcmp(only, "cutoff") == 0)
 		measure_cutoff();
-	if (strcmp(only, "cutoff") != 0)
+	if (only[0] == '\0' || strcmp(only, "fragments") == 0)
 		measure_fragments();
+	for (size_t i = 0; i < RTE_DIM(LIVE); i++)
+		if (only[0] == '\0' || strcmp(only, "hash") == 0)
+			measure_hash(LIVE[i]);
 	(void)rte_eal_cleanup();
 	return EXIT_SUCCESS;
 }
