@@ -725,7 +725,7 @@ int main(int argc, char **argv)
 	bool huge = argc < 2 || strcmp(argv[1], "-n") != 0;
 	char arg0[] = "bench_judge", in_memory[] = "--in-memory", no_huge[] = "--no-huge",
 	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", log[] = "--log-level=4",
-	     m[] = "-m", mib[] = "2048";
+	     m[] = "-m", mib[] = "5120";
 	char *args[] = {arg0, huge ? in_memory : no_huge, no_pci, no_telemetry, log, m, mib, NULL};
 	unsigned long rounds, rules_max;
 
