@@ -34,18 +34,18 @@ enum {
 
 extern const uint8_t flow_classes[256]; /* by protocol, with PORTS_NONE */
 
+/* Addresses and ports are in network order, as in the packet. */
 struct flow_key {
 	union {
 		struct {
 			uint8_t class;  /* flow_class() */
 			uint8_t family; /* enum flow_family; of FLOW_NO_IP nothing else counts */
 			uint8_t zero[2];
-			uint16_t
-				sport; /* these and the addresses in network order, as in the packet */
+			uint16_t sport;
 			uint16_t dport;
 		};
-		uint64_t
-			first; /* all of these: what is written in pieces is not soon read as a whole */
+		/* All of these: what is written in pieces is not soon read as a whole. */
+		uint64_t first;
 	};
 	uint8_t src[16]; /* of IPv4 the first four bytes */
 	uint8_t dst[16];
