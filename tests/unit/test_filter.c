@@ -1132,7 +1132,7 @@ int main(void)
 	TCase *tc = tcase_create("filter");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 200);
 	add_tests(tc);
 	suite_add_tcase(suite, tc);
 	return suite_run(suite);

@@ -347,7 +347,7 @@ int main(void)
 	TCase *tc = tcase_create("filter_long");
 
 	packets_make();
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 200);
 	tcase_add_loop_test(tc, long_list_is_native_code_and_keeps_what_libpcap_keeps, 0,
 		(int)(sizeof(lists) / sizeof(lists[0])));
 	tcase_add_test(tc, all_but_a_long_list_is_kept_too);
