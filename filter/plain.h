@@ -17,9 +17,8 @@
 #include "headers.h"
 #include "program_maybe.h"
 
-enum {
-	PLAIN_BYTES = 54
-}; /* Ethernet and IPv6, or the front of it behind tags: of less nothing is told */
+/* Ethernet and IPv6, or the front of it behind tags: of less nothing is told. */
+enum { PLAIN_BYTES = 54 };
 
 static inline uint16_t load16(const uint8_t *p)
 {

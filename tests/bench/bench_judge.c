@@ -422,8 +422,8 @@ static __rte_noinline void judge(
 }
 
 /*
- * As in a recorder that has been there for hours, tables are full of flows that do not come again. A rule
- * cache that finds none of them would step aside, so each comes twice.
+ * As in a recorder that has been there for some time, there are flows in the tables that do not come again: two
+ * thirds of the rule cache's places. A cache that finds none of them would step aside, so each comes twice.
  */
 static void trial_age(struct trial *t)
 {
